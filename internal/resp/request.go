@@ -1,0 +1,248 @@
+package resp
+
+import "bytes"
+
+// Limits of what [Requests] keeps of a command.
+const (
+	maxKeptArgs  = 16
+	maxKeptBytes = 32
+)
+
+// Requests finds the boundaries of the commands in a client's byte stream.
+// The zero value stands before the first command. It must not be copied while
+// in use, and is not safe for concurrent use.
+type Requests struct {
+	// Keep is asked, when the first argument of a command is complete, how
+	// many of the following ones to keep for [Requests.Arg]. Nil keeps none.
+	// The name is upper case.
+	Keep func(name []byte) int
+
+	state requestState
+	num   number
+	due   int64 // bulk strings of this command that have not begun
+	skip  int64 // bytes of the present bulk string still to come, CRLF included
+	argc  int64
+	keep  int
+
+	name    [maxKeptBytes]byte
+	nameLen int
+	args    *[maxKeptArgs]keptArg
+	line    []byte // an inline command so far
+}
+
+type keptArg struct {
+	n uint8
+	b [maxKeptBytes]byte
+}
+
+type requestState uint8
+
+const (
+	atCommand requestState = iota
+	inCount
+	afterCount
+	atBulk
+	inLength
+	afterLength
+	inPayload
+	inInline
+)
+
+// AtBoundary reports whether the stream stands between two commands.
+func (r *Requests) AtBoundary() bool { return r.state == atCommand }
+
+// Name is the command's name in upper case, cut at 32 bytes, valid once Next
+// reported the command complete and until the next call.
+func (r *Requests) Name() []byte { return r.name[:r.nameLen] }
+
+// Args is the number of arguments of the command, its name included.
+func (r *Requests) Args() int { return int(r.argc) }
+
+// Arg is the command's i-th argument (0 is the name), cut at 32 bytes, if
+// Keep asked for it; otherwise nil.
+func (r *Requests) Arg(i int) []byte {
+	if i == 0 {
+		return r.Name()
+	}
+	if i > r.keep || int64(i) >= r.argc || r.args == nil {
+		return nil
+	}
+	a := &r.args[i-1]
+	return a.b[:a.n]
+}
+
+// Next consumes bytes of b up to the end of the command that b continues or
+// begins. It returns how many it consumed and whether they end a command; if
+// not, they are all of b. After a *[ProtocolError] the scanner is of no
+// further use: the server, too, stops reading there.
+func (r *Requests) Next(b []byte) (n int, done bool, err error) {
+	for n < len(b) {
+		switch r.state {
+		case atCommand:
+			if b[n] != '*' {
+				r.line = r.line[:0]
+				r.state = inInline
+				continue
+			}
+			n++
+			r.num = number{}
+			r.state = inCount
+		case inCount, inLength:
+			var c byte
+			for n < len(b) {
+				c = b[n]
+				n++
+				if c == '\r' {
+					break
+				}
+				if !r.num.add(c) {
+					return n, false, r.headerError()
+				}
+			}
+			if c == '\r' {
+				r.state++
+			}
+		case afterCount:
+			n++ // Redis takes whatever follows the CR for the LF
+			v, ok := r.num.get()
+			if !ok || v > maxCount {
+				return n, false, errMultibulk
+			}
+			if v <= 0 {
+				r.state = atCommand // an empty command: no reply comes
+				continue
+			}
+			r.argc, r.due, r.keep, r.nameLen = v, v, 0, 0
+			r.state = atBulk
+		case atBulk:
+			if b[n] != '$' {
+				return n, false, expectedBulk(b[n])
+			}
+			n++
+			r.num = number{}
+			r.state = inLength
+		case afterLength:
+			n++
+			v, ok := r.num.get()
+			if !ok || v < 0 || v > maxLength {
+				return n, false, errBulk
+			}
+			r.due--
+			r.skip = v + 2
+			r.beginArg()
+			r.state = inPayload
+		case inPayload:
+			k := min(r.skip, int64(len(b)-n))
+			r.keepBytes(b[n : n+int(k)])
+			n += int(k)
+			if r.skip -= k; r.skip > 0 {
+				return n, false, nil
+			}
+			if r.argc-r.due == 1 {
+				r.named()
+			}
+			if r.due == 0 {
+				r.state = atCommand
+				return n, true, nil
+			}
+			r.state = atBulk
+		case inInline:
+			k, end := len(b)-n, bytes.IndexByte(b[n:], '\n')
+			if end >= 0 {
+				k = end + 1
+			}
+			// Redis looks for the LF with strchr: behind a NUL it finds none.
+			if len(r.line)+k > maxInline || bytes.IndexByte(b[n:n+k], 0) >= 0 {
+				return n, false, errInline
+			}
+			r.line = append(r.line, b[n:n+k]...)
+			n += k
+			if end < 0 {
+				return n, false, nil
+			}
+			r.state = atCommand
+			switch ok, err := r.inline(); {
+			case err != nil:
+				return n, false, err
+			case ok:
+				return n, true, nil
+			}
+		}
+	}
+	return n, false, nil
+}
+
+func (r *Requests) headerError() error {
+	if r.state == inCount {
+		return errMultibulk
+	}
+	return errBulk
+}
+
+func expectedBulk(got byte) error {
+	return &ProtocolError{"Protocol error: expected '$', got '" + string(rune(got)) + "'"}
+}
+
+// beginArg prepares to keep the argument that begins, if it is wanted.
+func (r *Requests) beginArg() {
+	if i := int(r.argc - r.due - 1); i > 0 && i <= r.keep {
+		r.args[i-1].n = 0
+	}
+}
+
+// keepBytes keeps what is wanted of the next bytes of the present argument;
+// its CRLF is not part of it.
+func (r *Requests) keepBytes(b []byte) {
+	i := int(r.argc - r.due - 1)
+	if i > r.keep {
+		return
+	}
+	if payload := r.skip - 2; payload < int64(len(b)) {
+		b = b[:max(payload, 0)]
+	}
+	if i == 0 {
+		r.nameLen += copy(r.name[r.nameLen:], b)
+		return
+	}
+	a := &r.args[i-1]
+	a.n += uint8(copy(a.b[a.n:], b))
+}
+
+// named runs when the first argument is complete.
+func (r *Requests) named() {
+	for i, c := range r.name[:r.nameLen] {
+		if 'a' <= c && c <= 'z' {
+			r.name[i] = c - 'a' + 'A'
+		}
+	}
+	if r.Keep == nil {
+		return
+	}
+	r.keep = min(r.Keep(r.name[:r.nameLen]), maxKeptArgs)
+	if r.keep > 0 && r.args == nil {
+		r.args = new([maxKeptArgs]keptArg)
+	}
+}
+
+// inline reads the complete inline command in r.line. It reports false for an
+// empty line, which Redis skips without a reply.
+func (r *Requests) inline() (bool, error) {
+	args, ok := splitInline(bytes.TrimSuffix(r.line[:len(r.line)-1], []byte("\r")))
+	if cap(r.line) > 4<<10 {
+		r.line = nil // one long line must not hold memory for the connection's life
+	}
+	if !ok {
+		return false, errQuotes
+	}
+	if len(args) == 0 {
+		return false, nil
+	}
+	r.argc, r.keep = int64(len(args)), 0
+	r.nameLen = copy(r.name[:], args[0])
+	r.named()
+	for i := 1; i < len(args) && i <= r.keep; i++ {
+		a := &r.args[i-1]
+		a.n = uint8(copy(a.b[:], args[i]))
+	}
+	return true, nil
+}
