@@ -1,0 +1,143 @@
+package reauth
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// family is a kind of subscription; each is counted apart.
+type family uint8
+
+const (
+	channels family = iota
+	patterns
+	shards
+)
+
+// kinds holds the commands that change what the connection is; every other
+// one is plain. Names: redis.io "Commands".
+var kinds = map[string]entry{
+	"AUTH":         {kind: clientAuth},
+	"HELLO":        {kind: hello},
+	"MULTI":        {kind: multi},
+	"EXEC":         {kind: exec},
+	"DISCARD":      {kind: discard},
+	"RESET":        {kind: reset},
+	"SUBSCRIBE":    {kind: subscribe, family: channels},
+	"PSUBSCRIBE":   {kind: subscribe, family: patterns},
+	"SSUBSCRIBE":   {kind: subscribe, family: shards},
+	"UNSUBSCRIBE":  {kind: unsubscribe, family: channels},
+	"PUNSUBSCRIBE": {kind: unsubscribe, family: patterns},
+	"SUNSUBSCRIBE": {kind: unsubscribe, family: shards},
+	"MONITOR":      {kind: monitor},
+	"SYNC":         {kind: replicate},
+	"PSYNC":        {kind: replicate},
+	"BLPOP":        {kind: blocking},
+	"BRPOP":        {kind: blocking},
+	"BLMOVE":       {kind: blocking},
+	"BLMPOP":       {kind: blocking},
+	"BRPOPLPUSH":   {kind: blocking},
+	"BZPOPMIN":     {kind: blocking},
+	"BZPOPMAX":     {kind: blocking},
+	"BZMPOP":       {kind: blocking},
+	"WAIT":         {kind: blocking},
+	"WAITAOF":      {kind: blocking},
+	// These depend on their arguments: see classify.
+	"CLIENT":     {},
+	"XREAD":      {},
+	"XREADGROUP": {},
+	"QUIT":       {},
+}
+
+// special reports whether kinds may hold name, without looking it up: the map
+// is not asked for GET and SET.
+func special(name []byte) bool {
+	if len(name) < 4 {
+		return false
+	}
+	switch name[0] {
+	case 'A', 'B', 'C', 'D', 'E', 'H', 'M', 'P', 'Q', 'R', 'S', 'U', 'W', 'X':
+		_, ok := kinds[string(name)]
+		return ok
+	}
+	return false
+}
+
+// keep says how many arguments of a command classify needs to see.
+func keep(name []byte) int {
+	switch string(name) {
+	case "CLIENT":
+		return 2
+	case "HELLO":
+		return 8
+	case "XREAD", "XREADGROUP":
+		return 16
+	}
+	return 0
+}
+
+// classify says what the command just read changes.
+func (t *Tracker) classify() entry {
+	name := t.requests.Name()
+	if !special(name) {
+		return entry{kind: plain, n: 1}
+	}
+	e := kinds[string(name)]
+	n := t.requests.Args()
+	switch string(name) {
+	case "CLIENT":
+		e = t.classifyClient()
+	case "XREAD", "XREADGROUP":
+		if t.blocks() {
+			e.kind = blocking
+		}
+	case "HELLO":
+		e.n, _ = strconv.Atoi(string(t.requests.Arg(1)))
+		for i := 2; i < n; i++ {
+			e.login = e.login || bytes.EqualFold(t.requests.Arg(i), []byte("AUTH"))
+		}
+	}
+	switch e.kind {
+	case subscribe:
+		e.n = max(1, n-1)
+	case unsubscribe:
+		e.n = n - 1
+	case plain:
+		e.n = 1
+	}
+	return e
+}
+
+func (t *Tracker) classifyClient() entry {
+	if t.requests.Args() == 3 && bytes.EqualFold(t.requests.Arg(1), []byte("REPLY")) {
+		switch mode := t.requests.Arg(2); {
+		case bytes.EqualFold(mode, []byte("OFF")):
+			return entry{kind: replyOff}
+		case bytes.EqualFold(mode, []byte("ON")):
+			return entry{kind: replyOn}
+		case bytes.EqualFold(mode, []byte("SKIP")):
+			return entry{kind: replySkip}
+		}
+	}
+	return entry{kind: plain, n: 1}
+}
+
+// blocks reports whether an XREAD or XREADGROUP has the BLOCK option, which
+// stands before STREAMS.
+func (t *Tracker) blocks() bool {
+	for i := 1; i < t.requests.Args(); i++ {
+		switch arg := t.requests.Arg(i); {
+		case arg == nil:
+			return true // further away than what is kept: in doubt, yes
+		case bytes.EqualFold(arg, []byte("BLOCK")):
+			return true
+		case bytes.EqualFold(arg, []byte("STREAMS")):
+			return false
+		case bytes.EqualFold(arg, []byte("GROUP")):
+			i += 2
+		case bytes.EqualFold(arg, []byte("COUNT")):
+			i++
+		}
+	}
+	return false
+}

@@ -1,0 +1,232 @@
+package reauth
+
+import "bytes"
+
+// maxHeld bounds what is kept of an error line whose owner is not known yet.
+const maxHeld = 4 << 10
+
+// Server takes bytes from the server and says what is to be done with the
+// first n of them: the next call takes the rest. Bytes held back earlier that
+// turn out to be the client's are in TakeHeld, to be delivered before these.
+// An error means that the stream is not RESP; the connection is then of no
+// further use.
+func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
+	for n < len(b) {
+		if t.replies.AtBoundary() {
+			next := t.begins(b[n])
+			if n > 0 && next != t.verdict {
+				return n, t.verdict, nil
+			}
+			t.verdict = next
+			if t.raw {
+				return len(b), Pass, nil
+			}
+		}
+		k, done, err := t.replies.Next(b[n:])
+		if t.verdict == Hold {
+			return t.hold(b[:k], done, err)
+		}
+		n += k
+		if err != nil {
+			return n, t.verdict, err
+		}
+		if done {
+			t.ended()
+		}
+	}
+	return n, t.verdict, nil
+}
+
+// TakeHeld returns bytes that were held back and are the client's, if any.
+func (t *Tracker) TakeHeld() []byte {
+	if t.verdict == Hold {
+		return nil
+	}
+	b := t.held
+	t.held = nil
+	return b
+}
+
+// begins decides whose frame it is that begins with byte c.
+func (t *Tracker) begins(c byte) Verdict {
+	t.pushing = c == '>'
+	if t.pushing {
+		return Pass
+	}
+	for !t.queue.empty() {
+		switch t.queue.front().kind {
+		case auth, authUnseen:
+			if c == '+' || c == '-' {
+				return Swallow
+			}
+			return Pass // a message to a RESP2 subscriber: AUTH has only these two replies
+		case replicate:
+			t.raw = true
+			return Pass
+		case replyOff:
+			if c == '-' || !t.queue.has(replyOn, reset) {
+				return Pass // refused; or nothing that would be answered was sent yet
+			}
+			t.dropUnseen()
+			continue
+		case replySkip:
+			if c == '-' {
+				return Hold // its own refusal, or the answer to a later command
+			}
+			t.dropSkipped()
+			continue
+		}
+		return Pass
+	}
+	return Pass
+}
+
+// dropUnseen drops what was sent behind a CLIENT REPLY OFF that worked: no
+// replies come before that of the CLIENT REPLY ON or RESET that ended it.
+func (t *Tracker) dropUnseen() {
+	for !t.queue.empty() {
+		switch t.queue.front().kind {
+		case replyOn, reset:
+			return
+		case multi:
+			t.transaction(true)
+		case exec, discard:
+			t.transaction(false)
+		}
+		t.queue.pop()
+	}
+}
+
+// dropSkipped drops a CLIENT REPLY SKIP that worked and the command behind it.
+func (t *Tracker) dropSkipped() {
+	t.queue.pop()
+	if !t.queue.empty() && t.queue.front().kind == skipped {
+		t.queue.pop()
+	}
+}
+
+// hold keeps an error line until it is known who it is for.
+func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
+	t.held = append(t.held, b...)
+	if err != nil || len(t.held) > maxHeld {
+		t.verdict = Pass
+		t.stop(Unfollowable)
+		return len(b), Swallow, err // what TakeHeld returns includes b
+	}
+	if !done {
+		return len(b), Hold, nil
+	}
+	t.verdict = Pass
+	if !refusesClientReply(t.replies.Line()) {
+		t.dropSkipped()
+		if t.begins('-') == Swallow {
+			t.held = nil
+		}
+	}
+	t.ended()
+	return len(b), Swallow, nil
+}
+
+// refusesClientReply tells the refusal of CLIENT REPLY itself (not permitted,
+// or not known to the service) from the error of another command.
+func refusesClientReply(line []byte) bool {
+	line = bytes.ToLower(line)
+	return bytes.Contains(line, []byte("client")) &&
+		(bytes.HasPrefix(line, []byte("noperm")) || bytes.Contains(line, []byte("unknown")))
+}
+
+// ended runs when a whole frame has been read.
+func (t *Tracker) ended() {
+	if t.subscription() || t.pushing || t.monitored() || t.queue.empty() {
+		return
+	}
+	e := *t.queue.front()
+	typ := t.replies.Type()
+	ok := typ != '-' && typ != '!'
+	switch e.kind {
+	case auth, authUnseen:
+		if typ != '+' && typ != '-' {
+			return
+		}
+		t.answered(e.kind)
+	case clientAuth:
+		t.ownAuth--
+		t.clientAuth = t.clientAuth || ok
+	case hello:
+		t.hello--
+		if ok && e.n != 0 {
+			t.seenProto = e.n
+		}
+		if e.login {
+			t.ownAuth--
+			t.clientAuth = t.clientAuth || ok
+		}
+	case multi:
+		t.transaction(t.seenMulti || ok)
+	case exec, discard:
+		over := ok || endsTransaction(t.replies.Line())
+		t.execTrusted = t.execTrusted || over
+		t.transaction(t.seenMulti && !over)
+	case reset:
+		t.hello--
+		if ok {
+			t.seenProto, t.seenSubs, t.monitor, t.clientAuth = 2, subscriptions{}, false, false
+		}
+		t.transaction(t.seenMulti && !ok)
+	case subscribe, unsubscribe:
+		t.subOpen-- // an error answers all of them at once
+	case blocking:
+		t.blocking--
+	case monitor:
+		t.monitor = t.monitor && ok
+	case replyOff:
+		if ok {
+			return // an unexpected frame: CLIENT REPLY OFF has no reply but an error
+		}
+		t.off = false
+	case replySkip:
+		t.skipNext = false
+	}
+	t.queue.pop()
+}
+
+func (t *Tracker) answered(k kind) {
+	if k == auth {
+		t.inFlight--
+	}
+	a := Answer{OK: t.replies.Type() == '+'}
+	if !a.OK {
+		a.Line = string(t.replies.Line())
+	}
+	t.answers = append(t.answers, a)
+}
+
+// transaction records whether the connection is in one, after an answer that
+// tells. What was sent since may have changed it again; only when nothing of
+// the kind is open does the answer hold for the present.
+func (t *Tracker) transaction(in bool) {
+	t.seenMulti = in
+	if t.txOpen--; t.txOpen == 0 {
+		t.multi = in
+	}
+}
+
+// endsTransaction reports whether an error in reply to EXEC or DISCARD leaves
+// the connection outside a transaction: it was not in one, was aborted, or a
+// cluster node sent it elsewhere. Any other refusal leaves it open.
+func endsTransaction(line []byte) bool {
+	for _, p := range []string{"EXECABORT", "ERR EXEC without MULTI", "ERR DISCARD without MULTI",
+		"MOVED ", "ASK ", "TRYAGAIN", "CROSSSLOT", "CLUSTERDOWN"} {
+		if bytes.HasPrefix(line, []byte(p)) {
+			return true
+		}
+	}
+	return false
+}
+
+// monitored reports whether the frame is a line of the MONITOR stream, which
+// begins with a time stamp: "1339518083.107412 [0 127.0.0.1:60866] ...".
+func (t *Tracker) monitored() bool {
+	line := t.replies.Line()
+	return t.monitor && t.replies.Type() == '+' && len(line) > 0 && line[0] >= '0' && line[0] <= '9'
+}

@@ -1,0 +1,162 @@
+// Package reauth follows both directions of one Redis connection and says when
+// an AUTH command may be slipped in, and which bytes of the replies belong to
+// it and must be kept from the client. It does no I/O.
+//
+// Its promise: the bytes the client sees are those of the same conversation
+// without the AUTH. Where the state of the connection is in doubt (a MULTI
+// that has not been answered, a command that may not have been permitted) the
+// doubt forbids.
+package reauth
+
+import "github.com/entraredis/entraredis/internal/resp"
+
+// Reason says why no AUTH may be sent at this instant. The zero value means
+// that it may.
+type Reason string
+
+// The reasons, as counters and logs name them.
+const (
+	None         Reason = ""
+	HalfWritten  Reason = "half-written-command"
+	Transaction  Reason = "transaction"
+	Subscribed   Reason = "resp2-subscribed"
+	Blocked      Reason = "blocking-command"
+	Monitoring   Reason = "monitor"
+	SkipsReply   Reason = "client-reply-skip"
+	InFlight     Reason = "auth-in-flight"
+	ClientsOwn   Reason = "client-authenticated-itself"
+	Quitting     Reason = "quit"
+	Replicating  Reason = "replication"
+	Unfollowable Reason = "unfollowable" // malformed, or a mode that is changed inside a transaction or unseen
+)
+
+// Answer is the server's reply to an AUTH of ours.
+type Answer struct {
+	OK bool
+	// Line is the error line, without its leading '-' and cut at 128 bytes.
+	Line string
+	// Unseen is set where no reply comes (CLIENT REPLY OFF): OK is assumed.
+	Unseen bool
+}
+
+// Verdict says what is to be done with bytes from the server.
+type Verdict uint8
+
+const (
+	Pass    Verdict = iota // the client's
+	Swallow                // ours
+	Hold                   // not known yet: the tracker keeps a copy, see TakeHeld
+)
+
+// Tracker follows one connection. The zero value is not ready: see [New]. It
+// is not safe for concurrent use; calls of Client and Injected must be made in
+// the order in which the bytes are sent.
+type Tracker struct {
+	requests resp.Requests
+	replies  resp.Replies
+	queue    queue // what is still to be answered
+
+	// What the bytes sent so far say, with doubt counted as yes.
+	stopped  Reason // final: the request stream is no longer read
+	multi    bool   // in a transaction
+	txOpen   int    // MULTI, EXEC, DISCARD and RESET not answered yet
+	subOpen  int    // (un)subscriptions not answered yet
+	hello    int    // HELLO and RESET not answered yet
+	blocking int    // blocking commands not answered yet
+	ownAuth  int    // AUTH and HELLO ... AUTH of the client not answered yet
+	inFlight int    // AUTH of ours not answered yet
+	monitor  bool
+	off      bool // behind CLIENT REPLY OFF
+	skipNext bool // behind CLIENT REPLY SKIP
+	// mustAuth: the last command was a RESET, which logs the connection out.
+	mustAuth bool
+
+	// What the replies seen so far say.
+	seenMulti   bool
+	seenProto   int
+	seenSubs    subscriptions
+	clientAuth  bool
+	execTrusted bool // EXEC and DISCARD are permitted on this connection
+	raw         bool // the reply stream is no longer RESP
+	verdict     Verdict
+	pushing     bool // the frame being read is a push
+	held        []byte
+	answers     []Answer
+}
+
+// New returns a Tracker of a connection that speaks RESP2 and is idle.
+func New() *Tracker {
+	t := &Tracker{seenProto: 2}
+	t.requests.Keep = keep
+	return t
+}
+
+// Deferred says why no AUTH may be sent right behind the bytes that Client was
+// given so far; None if it may.
+func (t *Tracker) Deferred() Reason {
+	switch {
+	case t.stopped != None:
+		return t.stopped
+	case t.clientAuth || t.ownAuth > 0:
+		return ClientsOwn
+	case !t.requests.AtBoundary():
+		return HalfWritten
+	case t.skipNext:
+		return SkipsReply
+	case t.multi:
+		return Transaction
+	case t.subscribedRESP2():
+		return Subscribed
+	case t.blocking > 0:
+		return Blocked
+	case t.monitor:
+		return Monitoring
+	case t.inFlight > 0:
+		return InFlight
+	}
+	return None
+}
+
+// subscribedRESP2 reports whether the server may be in the mode in which it
+// takes nothing but (un)subscriptions.
+func (t *Tracker) subscribedRESP2() bool {
+	return (t.subOpen > 0 || t.seenSubs.any()) && (t.seenProto != 3 || t.hello > 0)
+}
+
+// Outstanding reports whether replies are due, the client's or ours.
+func (t *Tracker) Outstanding() bool { return !t.queue.empty() }
+
+// Injected records that an AUTH of ours was put behind the bytes that Client
+// was given so far.
+func (t *Tracker) Injected() {
+	t.mustAuth = false
+	if t.off {
+		// If CLIENT REPLY OFF was refused after all, the reply is still ours.
+		t.queue.push(entry{kind: authUnseen})
+		t.answers = append(t.answers, Answer{OK: true, Unseen: true})
+		return
+	}
+	t.inFlight++
+	t.queue.push(entry{kind: auth})
+}
+
+// TakeAnswer returns the oldest answer to an AUTH of ours that has not been
+// taken yet.
+func (t *Tracker) TakeAnswer() (Answer, bool) {
+	if len(t.answers) == 0 {
+		return Answer{}, false
+	}
+	a := t.answers[0]
+	t.answers = append(t.answers[:0], t.answers[1:]...)
+	return a, true
+}
+
+// Broken says that bytes given to Client did not all reach the server: where
+// the stream stands is unknown from now on.
+func (t *Tracker) Broken() { t.stop(Unfollowable) }
+
+func (t *Tracker) stop(why Reason) {
+	if t.stopped == None {
+		t.stopped = why
+	}
+}
