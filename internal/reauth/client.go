@@ -53,6 +53,7 @@ func (t *Tracker) sent(e entry) {
 	}
 	if t.multi && !followableInMulti(e.kind) || t.off && !followableUnseen(e.kind) {
 		t.stop(Unfollowable)
+		t.queue.push(e) // an end of CLIENT REPLY OFF is still to be told from what is ours
 		return
 	}
 	switch e.kind {

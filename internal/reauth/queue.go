@@ -80,15 +80,3 @@ func (q *queue) pop() {
 		q.ring, q.head = nil, 0 // one long pipeline must not hold memory for the connection's life
 	}
 }
-
-// has reports whether an entry of kind k is in the queue.
-func (q *queue) has(ks ...kind) bool {
-	for i := range q.len {
-		for _, k := range ks {
-			if q.ring[(q.head+i)&(len(q.ring)-1)].kind == k {
-				return true
-			}
-		}
-	}
-	return false
-}

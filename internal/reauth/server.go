@@ -63,17 +63,11 @@ func (t *Tracker) begins(c byte) Verdict {
 		case replicate:
 			t.raw = true
 			return Pass
-		case replyOff:
-			if c == '-' || !t.queue.has(replyOn, reset) {
-				return Pass // refused; or nothing that would be answered was sent yet
-			}
-			t.dropUnseen()
-			continue
-		case replySkip:
+		case replyOff, replySkip:
 			if c == '-' {
 				return Hold // its own refusal, or the answer to a later command
 			}
-			t.dropSkipped()
+			t.dropUnseen()
 			continue
 		}
 		return Pass
@@ -81,26 +75,21 @@ func (t *Tracker) begins(c byte) Verdict {
 	return Pass
 }
 
-// dropUnseen drops what was sent behind a CLIENT REPLY OFF that worked: no
-// replies come before that of the CLIENT REPLY ON or RESET that ended it.
+// dropUnseen drops a CLIENT REPLY OFF or SKIP that worked, and what was sent
+// behind it and is not answered: the one next command, or all up to the CLIENT
+// REPLY ON or RESET that ended it.
 func (t *Tracker) dropUnseen() {
+	k := t.queue.front().kind
+	t.queue.pop()
 	for !t.queue.empty() {
-		switch t.queue.front().kind {
-		case replyOn, reset:
+		switch e := t.queue.front(); {
+		case k == replySkip && e.kind != skipped, e.kind == replyOn, e.kind == reset:
 			return
-		case multi:
+		case e.kind == multi:
 			t.transaction(true)
-		case exec, discard:
+		case e.kind == exec, e.kind == discard:
 			t.transaction(false)
 		}
-		t.queue.pop()
-	}
-}
-
-// dropSkipped drops a CLIENT REPLY SKIP that worked and the command behind it.
-func (t *Tracker) dropSkipped() {
-	t.queue.pop()
-	if !t.queue.empty() && t.queue.front().kind == skipped {
 		t.queue.pop()
 	}
 }
@@ -118,7 +107,7 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 	}
 	t.verdict = Pass
 	if !refusesClientReply(t.replies.Line()) {
-		t.dropSkipped()
+		t.dropUnseen()
 		if t.begins('-') == Swallow {
 			t.held = nil
 		}
@@ -128,11 +117,12 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 }
 
 // refusesClientReply tells the refusal of CLIENT REPLY itself (not permitted,
-// or not known to the service) from the error of another command.
+// not known to the service, not to a RESP2 subscriber) from the error of
+// another command.
 func refusesClientReply(line []byte) bool {
 	line = bytes.ToLower(line)
 	return bytes.Contains(line, []byte("client")) &&
-		(bytes.HasPrefix(line, []byte("noperm")) || bytes.Contains(line, []byte("unknown")))
+		(bytes.HasPrefix(line, []byte("noperm")) || bytes.Contains(line, []byte("unknown")) || bytes.Contains(line, []byte("can't execute")))
 }
 
 // ended runs when a whole frame has been read.
@@ -180,10 +170,7 @@ func (t *Tracker) ended() {
 	case monitor:
 		t.monitor = t.monitor && ok
 	case replyOff:
-		if ok {
-			return // an unexpected frame: CLIENT REPLY OFF has no reply but an error
-		}
-		t.off = false
+		t.off = false // refused
 	case replySkip:
 		t.skipNext = false
 	}
@@ -194,7 +181,7 @@ func (t *Tracker) answered(k kind) {
 	if k == auth {
 		t.inFlight--
 	}
-	a := Answer{OK: t.replies.Type() == '+'}
+	a := Answer{OK: t.replies.Type() == '+' && string(t.replies.Line()) == "OK"}
 	if !a.OK {
 		a.Line = string(t.replies.Line())
 	}

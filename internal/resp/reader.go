@@ -164,3 +164,11 @@ func cutNumber(raw []byte) (n int, rest []byte) {
 	}
 	return n, raw[i+2:]
 }
+
+// Rest returns the bytes read ahead. The Reader must not be used afterwards.
+func (r *Reader) Rest() []byte {
+	if r.from == r.to {
+		return nil
+	}
+	return r.buf[r.from:r.to]
+}
