@@ -15,10 +15,12 @@ import (
 // its refusals, the commands it blocks and the host name it has.
 type Flavor string
 
-// The two services that accept Entra tokens.
+// The two services that accept Entra tokens, and what neither is: a Redis that
+// does but has no command blocked, to test against everything Redis can do.
 const (
-	FlavorACR Flavor = "acr" // Azure Cache for Redis (a fork of Redis 6.0)
-	FlavorAMR Flavor = "amr" // Azure Managed Redis (Redis Enterprise 7.4)
+	FlavorACR   Flavor = "acr"   // Azure Cache for Redis (a fork of Redis 6.0)
+	FlavorAMR   Flavor = "amr"   // Azure Managed Redis (Redis Enterprise 7.4)
+	FlavorRedis Flavor = "redis" // Redis 7
 )
 
 // Bounds and default of a token's lifetime. Entra itself gives app-only tokens
@@ -86,9 +88,9 @@ func (o Options) withDefaults() (Options, error) {
 	switch o.Flavor {
 	case "":
 		o.Flavor = FlavorACR
-	case FlavorACR, FlavorAMR:
+	case FlavorACR, FlavorAMR, FlavorRedis:
 	default:
-		return o, fmt.Errorf("flavor %q is neither %q nor %q", o.Flavor, FlavorACR, FlavorAMR)
+		return o, fmt.Errorf("flavor %q is none of %q, %q and %q", o.Flavor, FlavorACR, FlavorAMR, FlavorRedis)
 	}
 	if o.TokenLifetime == 0 {
 		o.TokenLifetime = DefaultTokenLifetime

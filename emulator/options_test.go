@@ -20,7 +20,7 @@ func TestStartRefusesOptions(t *testing.T) {
 		options emulator.Options
 		want    string
 	}{
-		"flavor":          {emulator.Options{Flavor: "acre"}, `emulator: flavor "acre" is neither "acr" nor "amr"`},
+		"flavor":          {emulator.Options{Flavor: "acre"}, `emulator: flavor "acre" is none of "acr", "amr" and "redis"`},
 		"short lifetime":  {emulator.Options{TokenLifetime: time.Second}, "emulator: token lifetime 1s is not between 2s and 24h0m0s"},
 		"long lifetime":   {emulator.Options{TokenLifetime: 25 * time.Hour}, "emulator: token lifetime 25h0m0s is not between 2s and 24h0m0s"},
 		"refresh-in":      {emulator.Options{RefreshIn: 1500 * time.Millisecond}, "emulator: refresh-in 1.5s is not a whole number of seconds"},
