@@ -1,5 +1,7 @@
 package reauth
 
+import "slices"
+
 // kind says what a command changes, and so what its reply must be read for.
 type kind uint8
 
@@ -49,6 +51,19 @@ func (q *queue) empty() bool { return q.len == 0 }
 func (q *queue) full() bool  { return q.len >= maxEntries }
 
 func (q *queue) front() *entry { return &q.ring[q.head] }
+
+// at returns the i-th oldest entry, or nil.
+func (q *queue) at(i int) *entry {
+	if i >= q.len {
+		return nil
+	}
+	return &q.ring[(q.head+i)&(len(q.ring)-1)]
+}
+
+// awaits reports whether the oldest reply due is of one of the kinds.
+func (q *queue) awaits(ks ...kind) bool {
+	return q.len > 0 && slices.Contains(ks, q.front().kind)
+}
 
 func (q *queue) push(e entry) {
 	if e.kind == plain && q.len > 0 {

@@ -27,11 +27,10 @@ func (s *subscriptions) confirm(f family, total int64) {
 // pushes; in RESP2 arrays, which an ordinary reply could look like, so there
 // they count only where one is possible.
 func (t *Tracker) subscription() bool {
-	expected := !t.queue.empty() && (t.queue.front().kind == subscribe || t.queue.front().kind == unsubscribe)
 	switch t.replies.Type() {
 	case '>':
 	case '*':
-		if !expected && !t.seenSubs.any() {
+		if t.seenProto == 3 || !t.seenSubs.any() && !t.queue.awaits(subscribe, unsubscribe) {
 			return false
 		}
 	default:
@@ -59,13 +58,21 @@ func (t *Tracker) subscription() bool {
 	}
 	stood := t.seenSubs.count[of]
 	t.seenSubs.confirm(of, t.replies.LastInt())
-	if !expected {
+	if t.queue.awaits(replySkip) {
+		// A push is no reply, so it has not told yet how the CLIENT REPLY SKIP
+		// ended; but a refusal would have come before this confirmation.
+		if e := t.queue.at(2); e != nil && (e.kind == subscribe || e.kind == unsubscribe) {
+			t.dropUnseen()
+		}
+	}
+	k := subscribe
+	if ends {
+		k = unsubscribe
+	}
+	if !t.queue.awaits(k) || t.queue.front().family != of {
 		return true // the server ended it by itself: a slot has moved
 	}
 	e := t.queue.front()
-	if e.family != of || (e.kind == unsubscribe) != ends {
-		return true
-	}
 	if e.n == 0 {
 		e.n = int(max(1, stood))
 	}

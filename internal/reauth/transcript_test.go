@@ -237,6 +237,11 @@ func TestRESP3Subscriber(t *testing.T) {
 		t.Fatalf("client saw %q", got)
 	}
 	c.answer(accepted)
+	c.send("LRANGE l 0 2", "GET a")
+	c.passes("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n") // no message: that would be a push
+	c.inject()
+	c.passes("_\r\n")
+	c.hides("+OK\r\n")
 	c.send("HELLO 2")
 	c.want(reauth.Subscribed)
 	c.passes("*2\r\n+proto\r\n:2\r\n")
@@ -326,6 +331,20 @@ func TestClientReplySkip(t *testing.T) {
 
 	c.send("CLIENT REPLY SKIP", "SET a 1", "LPUSH a 1")
 	c.passes("-WRONGTYPE x\r\n")
+	c.inject()
+	c.hides("+OK\r\n")
+}
+
+func TestClientReplySkipBeforeASubscriptionChange(t *testing.T) {
+	c := newChat(t)
+	c.send("HELLO 3", "CLIENT REPLY SKIP", "SET a 1")
+	c.passes("%0\r\n")
+	c.inject()
+	c.send("UNSUBSCRIBE", "GET a")
+	c.hides("+OK\r\n")
+	c.passes(">3\r\n+unsubscribe\r\n_\r\n:0\r\n$1\r\n1\r\n")
+	c.send("CLIENT REPLY SKIP", "SET a 1", "UNSUBSCRIBE")
+	c.passes(">3\r\n+unsubscribe\r\n_\r\n:0\r\n")
 	c.inject()
 	c.hides("+OK\r\n")
 }

@@ -1,0 +1,290 @@
+package entraredis
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/entraredis/entraredis/internal/reauth"
+)
+
+// conn is a connection that keeps itself authenticated. This file carries the
+// client's bytes; reauthenticate.go slips AUTH in between them.
+//
+// There is no goroutine of its own: its AUTH is sent by the client's Write, by
+// a timer, or by whoever found that it has become possible; the reply is met by
+// the client's Read or, on an idle connection, read by the sender.
+type conn struct {
+	upstream  net.Conn
+	dialer    *Dialer
+	source    *Source
+	deadlines deadlines
+	closed    chan struct{}
+	closeOnce sync.Once
+	forget    func() // ends the subscription to new tokens
+
+	// writing is held while bytes go out, so that the tracker sees them in
+	// their order. Who wants to send an AUTH only tries to lock it: whoever
+	// holds it looks at due again after unlocking.
+	writing sync.Mutex
+	due     atomic.Bool // a re-AUTH is asked for
+
+	reading sync.Mutex                    // held while bytes come in
+	ownRead atomic.Pointer[chan struct{}] // closed when a read of ours, which holds reading, is over
+	ahead   []byte                        // read and not delivered; guarded by reading
+	readErr error                         // what reading ended with, once ahead is delivered; guarded by reading
+
+	mu      sync.Mutex // guards the rest; never held across I/O or logging
+	tracker *reauth.Tracker
+	state   authState
+}
+
+func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
+	c := &conn{
+		upstream:  upstream,
+		dialer:    d,
+		source:    d.Source,
+		deadlines: deadlines{conn: upstream},
+		closed:    make(chan struct{}),
+		ahead:     ahead,
+		tracker:   reauth.New(),
+		state:     authState{token: tok},
+	}
+	d.count(func(s *Stats) { s.Open++ })
+	c.forget = d.Source.Subscribe(c.newToken)
+	// A token that came between AUTH and Subscribe was announced to nobody.
+	if newest, ok := d.Source.current(); ok {
+		c.newToken(newest)
+	}
+	return c
+}
+
+// Write sends p, and an AUTH at the first place in it where one is due and
+// possible.
+func (c *conn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	n, err := c.send(p)
+	c.writing.Unlock()
+	if c.due.Load() {
+		c.reauthenticate()
+	}
+	return n, err
+}
+
+func (c *conn) send(p []byte) (n int, err error) {
+	for {
+		k, auth, err := c.follow(p[n:])
+		if err != nil {
+			c.Close()
+			return n, fmt.Errorf("entraredis: %w", err)
+		}
+		if k > 0 {
+			m, err := c.upstream.Write(p[n : n+k])
+			n += m
+			if err != nil {
+				c.brokeOff(err)
+				return n, err
+			}
+		}
+		if auth != nil {
+			if _, err := c.upstream.Write(auth); err != nil {
+				c.authBrokeOff(err)
+				return n, err
+			}
+			c.settleAndReport()
+		}
+		if n == len(p) && auth == nil {
+			return n, nil
+		}
+	}
+}
+
+// brokeOff records that a write ended early. Reading goes on: what the server
+// sent before it closed is still the client's.
+func (c *conn) brokeOff(err error) {
+	c.mu.Lock()
+	c.tracker.Broken()
+	c.mu.Unlock()
+	c.ended(err)
+}
+
+// authBrokeOff is brokeOff for an AUTH of ours: half of one may be out, and
+// then nothing can follow it.
+func (c *conn) authBrokeOff(err error) {
+	c.brokeOff(err)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.upstream.Close()
+	}
+}
+
+// follow shows the tracker what is about to be sent. It returns how much of p
+// goes out now, and the AUTH to send behind it, if any.
+func (c *conn) follow(p []byte) (n int, auth []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	want := c.due.Load()
+	if want && c.tracker.Deferred() == reauth.None {
+		return 0, c.inject(), nil
+	}
+	n, must, err := c.tracker.Client(p, want)
+	if must {
+		auth = c.inject()
+	}
+	return n, auth, err
+}
+
+// Read returns bytes for the client: what comes from upstream without the
+// replies to our own AUTH.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := c.beginReading(); err != nil {
+		return 0, err
+	}
+	defer c.reading.Unlock()
+	for {
+		if len(c.ahead) > 0 {
+			n := copy(p, c.ahead)
+			if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+				c.ahead = nil
+			}
+			return n, nil
+		}
+		if c.readErr != nil {
+			return 0, c.readErr
+		}
+		n, err := c.upstream.Read(p)
+		if m := c.receive(p[:n], p); m > 0 {
+			c.readingEnded(err)
+			return m, nil
+		}
+		if err != nil {
+			c.readingEnded(err)
+			return 0, err
+		}
+	}
+}
+
+// receive takes bytes that came from upstream, and copies those for the client
+// to dst, and to ahead what does not fit. b may be a part of dst.
+func (c *conn) receive(b, dst []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	keep, err := c.filter(b)
+	n := len(keep)
+	if n == 0 || len(dst) == 0 || &keep[0] != &dst[0] {
+		n = copy(dst, keep)
+	}
+	c.ahead = append(c.ahead, keep[n:]...)
+	if err != nil {
+		c.readErr = fmt.Errorf("entraredis: upstream does not speak RESP: %w", err)
+		c.Close()
+	}
+	return n
+}
+
+// filter returns what of b is for the client, in place where it can.
+func (c *conn) filter(b []byte) (keep []byte, err error) {
+	c.mu.Lock()
+	n, verdict, err := c.tracker.Server(b)
+	held := c.tracker.TakeHeld()
+	if keep = b; n < len(b) || verdict != reauth.Pass || held != nil {
+		keep, err = c.sift(b, n, verdict, held, err)
+	}
+	results := c.settle()
+	possible := c.due.Load() && c.tracker.Deferred() == reauth.None
+	c.mu.Unlock()
+	c.report(results)
+	if possible {
+		// Not here: a Write can wait for a peer that waits for this Read.
+		go c.reauthenticate()
+	}
+	return keep, err
+}
+
+// sift goes on where the tracker does not pass all of b. c.mu is held.
+func (c *conn) sift(b []byte, n int, verdict reauth.Verdict, held []byte, err error) ([]byte, error) {
+	keep := b[:0]
+	for {
+		if held != nil {
+			// No longer in place: what was held back takes room of its own.
+			keep = slices.Concat(keep, held)
+		}
+		if verdict == reauth.Pass {
+			keep = append(keep, b[:n]...)
+		}
+		if b = b[n:]; len(b) == 0 || err != nil {
+			return keep, err
+		}
+		n, verdict, err = c.tracker.Server(b)
+		held = c.tracker.TakeHeld()
+	}
+}
+
+// readingEnded remembers an error after which no more can be read.
+func (c *conn) readingEnded(err error) {
+	if err == nil || c.readErr != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	c.readErr = err
+	c.ended(err)
+}
+
+// beginReading locks reading. A read of ours is waited for within the client's
+// deadline; another Read of the client's is not, as in package net.
+func (c *conn) beginReading() error {
+	for !c.reading.TryLock() {
+		own := c.ownRead.Load()
+		if own == nil {
+			c.reading.Lock()
+			return nil
+		}
+		deadline, moved := c.deadlines.watchRead()
+		var expired <-chan time.Time
+		if !deadline.IsZero() {
+			timer := time.NewTimer(time.Until(deadline))
+			defer timer.Stop()
+			expired = timer.C
+		}
+		select {
+		case <-*own:
+		case <-moved:
+		case <-expired:
+			return os.ErrDeadlineExceeded
+		case <-c.closed:
+			return net.ErrClosed
+		}
+	}
+	return nil
+}
+
+// Close closes the connection. It may be called more than once.
+func (c *conn) Close() error {
+	err := net.ErrClosed
+	c.closeOnce.Do(func() {
+		close(c.closed)
+		c.forget()
+		c.mu.Lock()
+		c.state.stop()
+		c.mu.Unlock()
+		c.dialer.count(func(s *Stats) { s.Open-- })
+		err = c.upstream.Close()
+	})
+	return err
+}
+
+func (c *conn) LocalAddr() net.Addr                { return c.upstream.LocalAddr() }
+func (c *conn) RemoteAddr() net.Addr               { return c.upstream.RemoteAddr() }
+func (c *conn) SetReadDeadline(t time.Time) error  { return c.deadlines.setRead(t) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.deadlines.setWrite(t) }
+
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.deadlines.setRead(t), c.deadlines.setWrite(t))
+}

@@ -1,0 +1,67 @@
+package reauth_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/entraredis/entraredis/internal/reauth"
+)
+
+// FuzzTracker feeds bytes of a broken or hostile client and server. Whatever
+// they are, nothing panics, and without an AUTH of ours the client sees the
+// server's bytes as they came, up to a point where they are no RESP.
+func FuzzTracker(f *testing.F) {
+	f.Add([]byte("*1\r\n$5\r\nMULTI\r\nGET a\r\n*1\r\n$4\r\nEXEC\r\n"), []byte("+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n"), byte(3), false)
+	f.Add([]byte("CLIENT REPLY OFF\r\nSET a 1\r\nCLIENT REPLY ON\r\nGET a\r\n"), []byte("+OK\r\n$1\r\n1\r\n"), byte(5), true)
+	f.Add([]byte("CLIENT REPLY SKIP\r\nSET a 1\r\nGET a\r\n"), []byte("-NOPERM client\r\n+OK\r\n"), byte(1), true)
+	f.Add([]byte("HELLO 3\r\nSUBSCRIBE a b\r\nUNSUBSCRIBE\r\n"), []byte("%0\r\n>3\r\n+subscribe\r\n+a\r\n:1\r\n>3\r\n+unsubscribe\r\n+a\r\n:0\r\n"), byte(9), true)
+	f.Add([]byte("MONITOR\r\nRESET\r\nBLPOP a 0\r\n"), []byte("+OK\r\n+1.1 [0 x]\r\n+RESET\r\n*-1\r\n"), byte(7), false)
+	f.Fuzz(func(t *testing.T, client, server []byte, size byte, inject bool) {
+		chunk := int(size)%17 + 1
+		tr := reauth.New()
+		var seen, sent []byte
+		for len(client) > 0 || len(server) > 0 {
+			for b := client[:min(chunk, len(client))]; len(b) > 0; {
+				n, must, err := tr.Client(b, inject)
+				if n < 0 || n > len(b) || n == 0 && !must {
+					t.Fatalf("Client took %d of %d bytes", n, len(b))
+				}
+				if err != nil {
+					return
+				}
+				if must && inject {
+					tr.Injected()
+				}
+				b, client = b[n:], client[n:]
+			}
+			b := server[:min(chunk, len(server))]
+			server = server[len(b):]
+			for len(b) > 0 {
+				n, v, err := tr.Server(b)
+				if n < 0 || n > len(b) || n == 0 && err == nil {
+					t.Fatalf("Server took %d of %d bytes", n, len(b))
+				}
+				seen = append(seen, tr.TakeHeld()...)
+				if v == reauth.Pass {
+					seen = append(seen, b[:n]...)
+				}
+				sent = append(sent, b[:n]...)
+				if !inject && !bytes.HasPrefix(sent, seen) {
+					t.Fatalf("the server sent %q, the client saw %q", sent, seen)
+				}
+				if err != nil {
+					return
+				}
+				b = b[n:]
+			}
+			for {
+				if _, ok := tr.TakeAnswer(); !ok {
+					break
+				}
+			}
+		}
+		if !inject && len(sent)-len(seen) > 4<<10 {
+			t.Fatalf("%d bytes are held back", len(sent)-len(seen))
+		}
+	})
+}

@@ -1,0 +1,288 @@
+package entraredis
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"time"
+
+	"github.com/entraredis/entraredis/internal/reauth"
+)
+
+const (
+	// maxSpread bounds over how long the connections of a Source spread their
+	// re-AUTH, behind a new token.
+	maxSpread = 3 * time.Minute
+
+	// maxAhead bounds what is read from an idle connection while the reply to
+	// an AUTH is waited for, in bytes: pushes may come before it.
+	maxAhead = 64 << 10
+)
+
+// authState is what a connection knows of its own authentication.
+type authState struct {
+	token    Token   // the server has accepted it last
+	sent     []Token // in AUTHs not answered yet
+	refusals int     // in a row
+	refused  *AuthError
+	waited   reauth.Reason // why the AUTH that is due has not been sent yet
+	timer    *time.Timer   // until the next AUTH is due
+	stopped  bool
+	over     bool // the end of the connection has been reported
+}
+
+func (s *authState) stop() {
+	s.stopped = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// newToken is told of each new token of the source.
+func (c *conn) newToken(t Token) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.same(c.state.token) {
+		return
+	}
+	c.state.refusals = 0
+	c.schedule(spread(time.Now(), c.state.token.ExpiresOn, rand.Float64()))
+}
+
+// spread returns how long a connection lets a new token wait. Half of what is
+// left of the old one stays for an AUTH that is refused or has to wait.
+func spread(now, expires time.Time, rnd float64) time.Duration {
+	return fraction(min(max(0, expires.Sub(now)/2), maxSpread), rnd)
+}
+
+// schedule asks for a re-AUTH after a while. c.mu is held.
+func (c *conn) schedule(after time.Duration) {
+	if c.state.stopped {
+		return
+	}
+	if c.state.timer != nil {
+		c.state.timer.Stop()
+	}
+	c.state.timer = time.AfterFunc(after, c.ask)
+}
+
+// ask makes a re-AUTH due, unless the connection has the newest token already:
+// behind a RESET it is sent at once.
+func (c *conn) ask() {
+	newest, _ := c.source.current()
+	c.mu.Lock()
+	current := newest.same(c.state.token) && c.state.refused == nil
+	c.state.waited = reauth.None
+	c.mu.Unlock()
+	if !current {
+		c.due.Store(true)
+		c.reauthenticate()
+	}
+}
+
+// inject makes the tracker expect an AUTH and returns it. c.mu is held; so is
+// c.writing, and the AUTH is the next thing to be written.
+func (c *conn) inject() []byte {
+	t, _ := c.source.current()
+	c.due.Store(false)
+	c.state.sent = append(c.state.sent, t)
+	c.tracker.Injected()
+	return authCommand(t)
+}
+
+// reauthenticate sends the AUTH that is due, if the connection's state allows
+// one and nobody is writing. If not, the client's next Write, or the Read that
+// changes the state, tries again.
+func (c *conn) reauthenticate() {
+	for c.due.Load() && c.writing.TryLock() {
+		auth, idle := c.takeDue()
+		if auth == nil {
+			c.writing.Unlock()
+			return
+		}
+		giveBack := c.deadlines.takeWrite(time.Now().Add(c.authTimeout()))
+		_, err := c.upstream.Write(auth)
+		giveBack()
+		c.writing.Unlock()
+		if err != nil {
+			c.authBrokeOff(err)
+			return
+		}
+		c.settleAndReport()
+		if idle {
+			c.readAnswer()
+		}
+	}
+}
+
+// takeDue returns the AUTH to write, or nil if none may be written now, and
+// whether no reply is due to the client.
+func (c *conn) takeDue() (auth []byte, idle bool) {
+	c.mu.Lock()
+	why := c.tracker.Deferred()
+	if !c.due.Load() || c.state.stopped {
+		c.mu.Unlock()
+		return nil, false
+	}
+	if why == reauth.None {
+		defer c.mu.Unlock()
+		idle = !c.tracker.Outstanding()
+		return c.inject(), idle
+	}
+	first := why != c.state.waited
+	c.state.waited = why
+	expires := c.state.token.ExpiresOn
+	c.mu.Unlock()
+	if first && why != reauth.HalfWritten && why != reauth.InFlight {
+		c.dialer.count(func(s *Stats) { s.deferred(string(why)) })
+		c.emit(Event{Type: EventReauthDeferred, ExpiresOn: expires, Reason: string(why)})
+	}
+	return nil, false
+}
+
+// readAnswer reads the reply to an AUTH from a connection that nobody reads
+// from, such as an idle one in a pool.
+func (c *conn) readAnswer() {
+	over := make(chan struct{})
+	if !c.ownRead.CompareAndSwap(nil, &over) {
+		return
+	}
+	defer func() {
+		c.ownRead.Store(nil)
+		close(over)
+	}()
+	if !c.reading.TryLock() {
+		return // the client is reading: it meets the answer
+	}
+	defer c.reading.Unlock()
+	defer c.deadlines.takeRead(time.Now().Add(c.authTimeout()))()
+	buf := make([]byte, 4<<10)
+	for c.unanswered() && c.readErr == nil && len(c.ahead) < maxAhead {
+		n, err := c.upstream.Read(buf)
+		c.receive(buf[:n], nil)
+		if err != nil {
+			c.readingEnded(err)
+			return
+		}
+	}
+}
+
+func (c *conn) unanswered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.state.sent) > 0
+}
+
+// result is how one AUTH ended.
+type result struct {
+	token   Token
+	refused *AuthError
+}
+
+// settle takes the answers that have come and acts on them. c.mu is held.
+func (c *conn) settle() (results []result) {
+	for {
+		a, ok := c.tracker.TakeAnswer()
+		if !ok {
+			return results
+		}
+		s := &c.state
+		t := s.token
+		if len(s.sent) > 0 {
+			t = s.sent[0]
+			s.sent = s.sent[1:]
+		}
+		r := result{token: t}
+		if a.OK {
+			s.token, s.refusals, s.refused = t, 0, nil
+		} else {
+			r.refused = c.refuse(t, a.Line)
+		}
+		if newest, ok := c.source.current(); ok && a.OK && !newest.same(t) {
+			c.schedule(spread(time.Now(), t.ExpiresOn, rand.Float64())) // a newer one came meanwhile
+		}
+		results = append(results, r)
+	}
+}
+
+// refuse records a refused AUTH. The connection keeps its old identity until
+// the old token ends, and so long it is tried again. c.mu is held.
+func (c *conn) refuse(t Token, line string) *AuthError {
+	s, now := &c.state, time.Now()
+	e := classifyAuth(line, t, t.Username, now)
+	e.Addr = addrString(c.upstream)
+	s.refused = e
+	life := s.token.ExpiresOn.Sub(s.token.IssuedAt)
+	if remaining := s.token.ExpiresOn.Sub(now); remaining > 0 {
+		c.schedule(scheduleRetry(now, life, remaining, s.refusals, rand.Float64()).Sub(now))
+	}
+	s.refusals++
+	return e
+}
+
+func (c *conn) settleAndReport() {
+	c.mu.Lock()
+	results := c.settle()
+	c.mu.Unlock()
+	c.report(results)
+}
+
+// report tells the outside how AUTHs ended. No lock is held.
+func (c *conn) report(results []result) {
+	for _, r := range results {
+		if r.refused != nil {
+			c.dialer.count(func(s *Stats) { s.ReauthRefused++ })
+			c.source.log.Warn("re-AUTH refused", "addr", addrString(c.upstream), "error", r.refused)
+			c.emit(Event{Type: EventReauthRefused, Username: r.token.Username, ExpiresOn: r.token.ExpiresOn, Reason: string(r.refused.Kind), Err: r.refused})
+			continue
+		}
+		c.dialer.count(func(s *Stats) { s.Reauths++ })
+		c.source.log.Debug("re-authenticated", "addr", addrString(c.upstream), "expires_on", r.token.ExpiresOn)
+		c.emit(Event{Type: EventReauthenticated, Username: r.token.Username, ExpiresOn: r.token.ExpiresOn})
+	}
+}
+
+// ended reports a connection that upstream ended because its token did.
+func (c *conn) ended(err error) {
+	c.mu.Lock()
+	s := &c.state
+	// The server's clock may be a little ahead of ours.
+	expired := !errors.Is(err, os.ErrDeadlineExceeded) && !s.over && !s.stopped && time.Until(s.token.ExpiresOn) < time.Second
+	s.over = true
+	why, refused, tok := string(s.waited), s.refused, s.token
+	c.mu.Unlock()
+	if !expired {
+		return
+	}
+	ev := Event{Type: EventConnectionExpired, Username: tok.Username, ExpiresOn: tok.ExpiresOn, Reason: why}
+	switch {
+	case refused != nil:
+		ev.Reason, ev.Err = string(refused.Kind), refused
+	case why == "":
+		ev.Reason = string(KindExpired)
+		if err := c.source.Status().LastError; err != nil {
+			ev.Err = fmt.Errorf("no newer token: %w", err)
+		}
+	}
+	c.dialer.count(func(s *Stats) { s.Expired++ })
+	c.source.log.Warn("connection ended with its token", "addr", addrString(c.upstream), "reason", ev.Reason, "error", ev.Err)
+	c.emit(ev)
+}
+
+func (c *conn) emit(ev Event) {
+	ev.RemoteAddr = addrString(c.upstream)
+	c.source.emit(ev)
+}
+
+func (c *conn) authTimeout() time.Duration {
+	return orDefault(c.dialer.AuthTimeout, defaultAuthTimeout)
+}
+
+func addrString(c net.Conn) string {
+	if a := c.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}

@@ -1,0 +1,38 @@
+package entraredis
+
+import "maps"
+
+// Stats counts what a Dialer and its connections did.
+type Stats struct {
+	Open           int64             // connections open now
+	Dials          uint64            // calls of DialContext
+	DialFailures   uint64            // of these, those that returned an error
+	Reauths        uint64            // re-AUTHs accepted
+	ReauthRefused  uint64            // re-AUTHs refused; each is tried again until the old token ends
+	ReauthDeferred uint64            // re-AUTHs that had to wait for the connection's state to allow one
+	Deferred       map[string]uint64 // the same by reason, such as "transaction" or "resp2-subscribed"
+	Expired        uint64            // connections that ended because their token did
+}
+
+// Stats returns a snapshot.
+func (d *Dialer) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.stats
+	s.Deferred = maps.Clone(s.Deferred)
+	return s
+}
+
+func (d *Dialer) count(change func(*Stats)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(&d.stats)
+}
+
+func (s *Stats) deferred(reason string) {
+	s.ReauthDeferred++
+	if s.Deferred == nil {
+		s.Deferred = map[string]uint64{}
+	}
+	s.Deferred[reason]++
+}
