@@ -147,7 +147,10 @@ func classifyToken(err error) Kind {
 	switch {
 	case managed && containsAny(text, "identity isn't assigned", "authenticate a system assigned identity") && !strings.Contains(text, "Attempted credentials:"):
 		return KindManagedIdentityUnavailable
-	case strings.Contains(text, "169.254.169.254") && !strings.Contains(text, "RESPONSE ") && !strings.Contains(text, "Attempted credentials:"):
+	case strings.Contains(text, "169.254.169.254") && !strings.Contains(text, "Attempted credentials:") &&
+		(!strings.Contains(text, "RESPONSE ") || containsAny(text, "RESPONSE 403", "RESPONSE 404")):
+		// Off Azure a proxy or gateway may answer in the place of the machine's
+		// identity endpoint, which itself says neither.
 		return KindManagedIdentityUnavailable
 	}
 	if status := httpStatus(err, text); status != 0 {

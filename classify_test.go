@@ -138,6 +138,8 @@ func TestClassifyToken(t *testing.T) {
 		{errors.New("AADSTS700024: Client assertion is not within its valid time range."), KindClockSkew},
 		{errors.New("AADSTS99999999: new code"), KindIssuerRefused},
 		{errors.New(`Get "http://169.254.169.254/metadata/identity/oauth2/token": dial tcp 169.254.169.254:80: i/o timeout`), KindManagedIdentityUnavailable},
+		{errors.New("ManagedIdentityCredential authentication failed.\nGET http://169.254.169.254/metadata/identity/oauth2/token\nRESPONSE 403 Forbidden"), KindManagedIdentityUnavailable},
+		{errors.New("ManagedIdentityCredential authentication failed.\nGET http://169.254.169.254/metadata/identity/oauth2/token\nRESPONSE 500 Internal Server Error"), KindIssuerUnreachable},
 		{errors.New("ManagedIdentityCredential: managed identity timed out. See https://aka.ms"), KindManagedIdentityUnavailable},
 		{errors.New("ManagedIdentityCredential: failed to authenticate a system assigned identity"), KindManagedIdentityUnavailable},
 		{errors.New("DefaultAzureCredential: failed to acquire a token.\nAttempted credentials:\n\tEnvironmentCredential: missing\n\tManagedIdentityCredential: managed identity timed out"), KindCredentialUnavailable},

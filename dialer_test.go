@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -422,9 +423,9 @@ func TestResetIsFollowedByAuth(t *testing.T) {
 func TestIssuerOutageAcrossExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		em := emulator.RunT(t, emulator.Options{NoListen: true, Plaintext: true, TokenLifetime: tokenLife})
-		down := false
+		var down atomic.Bool
 		credential := &scripted{script: func(context.Context, int) (azcore.AccessToken, error) {
-			if down {
+			if down.Load() {
 				return azcore.AccessToken{}, errors.New("503 Service Unavailable")
 			}
 			return azcore.AccessToken{Token: em.Mint("app", nil), ExpiresOn: time.Now().Add(tokenLife)}, nil
@@ -438,7 +439,7 @@ func TestIssuerOutageAcrossExpiry(t *testing.T) {
 		}
 		defer c.Close()
 		pass(tokenLife / 4)
-		down = true
+		down.Store(true)
 		if _, err := io.ReadAll(c); err != nil {
 			t.Errorf("got %v, want the plain end that Redis makes", err)
 		}
@@ -448,7 +449,7 @@ func TestIssuerOutageAcrossExpiry(t *testing.T) {
 		if _, err := d.DialContext(ctx, "tcp", "cache:6380"); !errors.As(err, &te) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the issuer's error", err)
 		}
-		down = false
+		down.Store(false)
 		pass(30 * time.Second)
 		c2, err := d.DialContext(t.Context(), "tcp", "cache:6380")
 		if err != nil {

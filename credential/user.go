@@ -18,12 +18,13 @@ func newUsernamePassword(s Settings) (azcore.TokenCredential, error) {
 	if err != nil {
 		return nil, err
 	}
-	//nolint:staticcheck // deprecated, and offered with that warning
-	return azidentity.NewUsernamePasswordCredential(s.TenantID, s.ClientID, s.Username, s.Password, &azidentity.UsernamePasswordCredentialOptions{
+	//lint:ignore SA1019 deprecated, and offered with that warning
+	options := azidentity.UsernamePasswordCredentialOptions{
 		ClientOptions:              client,
 		AdditionallyAllowedTenants: s.AdditionallyAllowedTenants,
 		DisableInstanceDiscovery:   noDiscovery,
-	})
+	}
+	return azidentity.NewUsernamePasswordCredential(s.TenantID, s.ClientID, s.Username, s.Password, &options)
 }
 
 func newDeviceCode(s Settings) (azcore.TokenCredential, error) {

@@ -213,8 +213,8 @@ func TestUsernamePasswordCredential(t *testing.T) {
 	e := emulator.RunT(t)
 	credential := func(upn, password string) azcore.TokenCredential {
 		//lint:ignore SA1019 people still use it
-		c, err := azidentity.NewUsernamePasswordCredential(e.TenantID(), "04b07795-8ddb-461a-bbee-02f9e1bf7b46", upn, password,
-			&azidentity.UsernamePasswordCredentialOptions{ClientOptions: clientOptions(e), DisableInstanceDiscovery: true})
+		options := azidentity.UsernamePasswordCredentialOptions{ClientOptions: clientOptions(e), DisableInstanceDiscovery: true}
+		c, err := azidentity.NewUsernamePasswordCredential(e.TenantID(), "04b07795-8ddb-461a-bbee-02f9e1bf7b46", upn, password, &options)
 		if err != nil {
 			t.Fatal(err)
 		}
