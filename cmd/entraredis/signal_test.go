@@ -1,0 +1,105 @@
+//go:build !windows
+
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// start runs the program (TestMain put it on PATH) with its stdout on a pipe.
+func start(t *testing.T, args ...string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command("entraredis", args...)
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir(), "HOME="+t.TempDir())
+	cmd.Stderr = &strings.Builder{}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd, bufio.NewReader(stdout)
+}
+
+// end sends the signal and returns what was still written and the exit code.
+func end(t *testing.T, cmd *exec.Cmd, stdout io.Reader, s syscall.Signal) (rest string, code int) {
+	t.Helper()
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	return string(data), cmd.ProcessState.ExitCode()
+}
+
+func TestSignalIsTheNormalEndOfTheEmulator(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		ready := filepath.Join(t.TempDir(), "ready")
+		cmd, stdout := start(t, "emulator", "--redis-addr", "127.0.0.1:0", "--issuer-addr", "127.0.0.1:0", "--identity-addr", "127.0.0.1:0", "--format", "env", "--ready-file", ready)
+		if _, err := stdout.ReadString('\n'); err != nil {
+			t.Fatal(err, cmd.Stderr)
+		}
+		// The output comes when the ready file stands.
+		if _, err := os.Stat(ready); err != nil {
+			t.Error(err)
+		}
+		if _, code := end(t, cmd, stdout, s); code != 0 {
+			t.Errorf("%v: exit code %d, want 0; stderr %s", s, code, cmd.Stderr)
+		}
+		if _, err := os.Stat(ready); !os.IsNotExist(err) {
+			t.Errorf("%v: ready file: got %v, want it gone", s, err)
+		}
+	}
+}
+
+func TestSignalEndsTheDemoWithASummary(t *testing.T) {
+	cmd, stdout := start(t, "demo", "--duration", "10m")
+	for range 2 { // the heading, and the first second
+		if _, err := stdout.ReadString('\n'); err != nil {
+			t.Fatal(err, cmd.Stderr)
+		}
+	}
+	rest, code := end(t, cmd, stdout, syscall.SIGINT)
+	if code != 130 || !strings.Contains(rest, "through entraredis") {
+		t.Errorf("got exit code %d and %q, want 130 and a summary", code, rest)
+	}
+	if got, want := cmd.Stderr.(*strings.Builder).String(), "entraredis: error: ended by interrupt\n"; got != want {
+		t.Errorf("stderr: got %q, want %q", got, want)
+	}
+}
+
+func TestSignalEndsAWaitForTheIssuer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, stdout := start(t, "token", "--credential", "client-secret", "--tenant-id", "contoso.test",
+		"--client-id", "0a0a0a0a-0000-4000-9000-000000000001", "--client-secret-file", secret, "--authority-host", "https://"+silent.Addr().String())
+	conn, err := silent.Accept() // the acquisition has begun
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	rest, code := end(t, cmd, stdout, syscall.SIGTERM)
+	if code != 143 || rest != "" {
+		t.Errorf("got exit code %d and %q, want 143 and nothing; stderr %s", code, rest, cmd.Stderr)
+	}
+}
