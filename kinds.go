@@ -31,7 +31,7 @@ type kindText struct{ summary, remedy string }
 
 var kindTexts = map[Kind]kindText{
 	KindUnknown: {"unclassified failure",
-		"Read the error itself; `entraredis doctor` walks through the steps of a connection and names the first that fails."},
+		"Read the error itself; `entraredis token` shows who the token is for, for what and until when."},
 	KindWrongUsername: {"wrong username",
 		"Use the object ID of the identity, which is the token's oid claim, as username, or leave Options.Username empty. It is neither the client ID nor the object ID of an app registration: az ad sp show --id <client-id> --query id -o tsv"},
 	KindNotAssigned: {"identity is not assigned to the cache, or Entra authentication is off",

@@ -33,6 +33,12 @@ func (c *conn) local(cmd *acl.Command, args [][]byte) func() bool {
 		if !slices.Contains(backendClient, sub) {
 			return c.answer(func() { c.client(sub, args) })
 		}
+	case "cluster":
+		// The services emulated here are not clustered; miniredis would
+		// announce a node with an address of its own.
+		if c.s.flavor.name != Redis {
+			return c.answer(func() { c.sayError("ERR This instance has cluster support disabled") })
+		}
 	case "info":
 		if c.s.flavor.name != Redis {
 			return c.answer(func() { c.say(c.verbatim(c.serverInfo(args[1:]))) })

@@ -106,6 +106,7 @@ func TestLocalCommands(t *testing.T) {
 		{"acr", "CLIENT SETINFO LIB-NAME x", "-ERR Unknown subcommand or wrong number of arguments for 'SETINFO'. Try CLIENT HELP."},
 		{"acr", "GETEX a", "-ERR unknown command `GETEX`, with args beginning with: `a`, "},
 		{"acr", "CLUSTER FORGET x", "-ERR unknown command `CLUSTER`, with args beginning with: `FORGET`, `x`, "},
+		{"acr", "CLUSTER SLOTS", "-ERR This instance has cluster support disabled"},
 		{"acr", "INFO replication", "$48\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"},
 		{"acr", "COMMAND DOCS get", "-ERR Unknown subcommand or wrong number of arguments for 'DOCS'. Try COMMAND HELP."},
 		{"amr", "CLIENT SETINFO LIB-NAME x", "+OK"},
