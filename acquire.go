@@ -15,12 +15,12 @@ func (s *Source) failure(kind Kind, err error) error {
 
 // begin starts an acquisition; s.mu is held and none is in flight.
 func (s *Source) begin(now instant) *attempt {
-	a := &attempt{done: make(chan struct{})}
-	s.inFlight = a
 	remaining, life := time.Duration(0), time.Duration(0)
 	if h := s.newest.Load(); h != nil {
 		remaining, life = now.until(h.expires), h.life()
 	}
+	a := &attempt{done: make(chan struct{}), short: remaining > 0}
+	s.inFlight, s.short = a, a.short
 	delay := max(0, s.lastStart+minGap-now.mono)
 	s.lastStart = now.mono + delay
 	go s.run(a, delay, requestTimeout(s.options.RequestTimeout, life, remaining), s.abandoned >= maxAbandoned)

@@ -344,3 +344,31 @@ func TestOutageLeavesNoTrace(t *testing.T) {
 		}
 	})
 }
+
+// A caller that comes just after expiry meets an attempt whose time was cut
+// for the sake of the token that has ended since. Its failure is not the end.
+func TestCallerOutlivesAnAttemptThatWasCutShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		c := &scripted{script: func(ctx context.Context, n int) (azcore.AccessToken, error) {
+			if at := time.Since(begin); n > 0 && at < 20*time.Second {
+				<-ctx.Done() // hangs
+				return azcore.AccessToken{}, ctx.Err()
+			}
+			return mint(time.Now(), 20*time.Second, nil), nil
+		}}
+		s, err := entraredis.New(c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		first := mustToken(t, s)
+		pass(time.Until(first.ExpiresOn) + time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		tok, err := s.Token(ctx)
+		if err != nil || !tok.Valid() {
+			t.Errorf("got %v, %v, want the next attempt's token", tok, err)
+		}
+	})
+}

@@ -50,6 +50,7 @@ type Source struct {
 	inFlight  *attempt
 	lastStart time.Duration // monotonic; of the latest acquisition
 	next      instant       // when the loop asks again
+	short     bool          // the latest acquisition's time was cut short
 	failed    int           // failures in a row
 	failedAt  time.Duration // monotonic; of the latest failure
 	same      int           // unchanged refreshes in a row
@@ -75,6 +76,7 @@ func (h *held) life() time.Duration {
 // and err are set before done is closed.
 type attempt struct {
 	done    chan struct{}
+	short   bool // its time was bounded by a held token's remaining life
 	settled bool // guarded by Source.mu
 	result  *held
 	err     error
@@ -208,30 +210,37 @@ func (s *Source) kick() {
 
 // wait is Token without a valid token at hand.
 func (s *Source) wait(ctx context.Context) (Token, error) {
-	a, t, err := s.join(ctx)
-	if a == nil {
-		return t, err
-	}
-	select {
-	case <-a.done:
-	case <-s.life.Done():
-		return Token{}, ErrClosed
-	case <-ctx.Done():
-		if last := s.Status().LastError; last != nil {
-			return Token{}, fmt.Errorf("entraredis: wait for an access token: %w (last attempt: %w)", ctx.Err(), last)
+	for again := false; ; again = true {
+		a, t, err := s.join(ctx, again)
+		if a == nil {
+			return t, err
 		}
-		return Token{}, fmt.Errorf("entraredis: wait for an access token: %w", ctx.Err())
+		select {
+		case <-a.done:
+		case <-s.life.Done():
+			return Token{}, ErrClosed
+		case <-ctx.Done():
+			if last := s.Status().LastError; last != nil {
+				return Token{}, fmt.Errorf("entraredis: wait for an access token: %w (last attempt: %w)", ctx.Err(), last)
+			}
+			return Token{}, fmt.Errorf("entraredis: wait for an access token: %w", ctx.Err())
+		}
+		if a.err == nil {
+			// Not looked at again: asking anew for a token that lived shorter
+			// than the wake-up of this goroutine would not end.
+			return a.result.token, nil
+		}
+		// An attempt that began while a token was held was cut short for the
+		// sake of that token. One that is not is worth this caller's patience.
+		if again || !a.short {
+			return Token{}, a.err
+		}
 	}
-	if a.err != nil {
-		return Token{}, a.err
-	}
-	// Not looked at again: asking anew for a token that lived shorter than the
-	// wake-up of this goroutine would not end.
-	return a.result.token, nil
 }
 
-// join returns the attempt to wait for, or else what Token returns.
-func (s *Source) join(ctx context.Context) (*attempt, Token, error) {
+// join returns the attempt to wait for, or else what Token returns. A caller
+// that comes again is not put off with a failure it has waited for already.
+func (s *Source) join(ctx context.Context, again bool) (*attempt, Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed.Load() {
@@ -251,7 +260,7 @@ func (s *Source) join(ctx context.Context) (*attempt, Token, error) {
 	}
 	// A crowd of callers must not become a crowd of requests to an issuer
 	// that has just refused one.
-	if s.failed > 0 && now.mono-s.failedAt < callerPause(h.life()) {
+	if !again && !s.short && s.failed > 0 && now.mono-s.failedAt < callerPause(h.life()) {
 		return nil, Token{}, s.status.LastError
 	}
 	return s.begin(now), Token{}, nil
