@@ -23,21 +23,21 @@ type conn struct {
 	upstream  net.Conn
 	dialer    *Dialer
 	source    *Source
-	deadlines deadlines
 	closed    chan struct{}
 	closeOnce sync.Once
 	forget    func() // ends the subscription to new tokens
 
-	// writing is held while bytes go out, so that the tracker sees them in
-	// their order. Who wants to send an AUTH only tries to lock it: whoever
-	// holds it looks at due again after unlocking.
-	writing sync.Mutex
-	due     atomic.Bool // a re-AUTH is asked for
+	// Bytes go out in the order in which the tracker sees them. Who wants to
+	// send an AUTH never waits for the client's turn to end: the client looks
+	// at due behind it.
+	writes gate
+	tail   []byte      // what the tracker held back of the client's bytes; guarded by writes
+	due    atomic.Bool // a re-AUTH is asked for
+	asked  atomic.Bool // one has been sent and not answered
 
-	reading sync.Mutex                    // held while bytes come in
-	ownRead atomic.Pointer[chan struct{}] // closed when a read of ours, which holds reading, is over
-	ahead   []byte                        // read and not delivered; guarded by reading
-	readErr error                         // what reading ended with, once ahead is delivered; guarded by reading
+	reads   gate
+	ahead   []byte // read and not delivered; guarded by reads
+	readErr error  // what reading ended with, once ahead is delivered; guarded by reads
 
 	mu      sync.Mutex // guards the rest; never held across I/O or logging
 	tracker *reauth.Tracker
@@ -45,15 +45,17 @@ type conn struct {
 }
 
 func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
+	closed := make(chan struct{})
 	c := &conn{
-		upstream:  upstream,
-		dialer:    d,
-		source:    d.Source,
-		deadlines: deadlines{conn: upstream},
-		closed:    make(chan struct{}),
-		ahead:     ahead,
-		tracker:   reauth.New(),
-		state:     authState{token: tok},
+		upstream: upstream,
+		dialer:   d,
+		source:   d.Source,
+		closed:   closed,
+		writes:   gate{set: upstream.SetWriteDeadline, closed: closed},
+		reads:    gate{set: upstream.SetReadDeadline, closed: closed},
+		ahead:    ahead,
+		tracker:  reauth.New(),
+		state:    authState{token: tok},
 	}
 	d.count(func(s *Stats) { s.Open++ })
 	c.forget = d.Source.Subscribe(c.newToken)
@@ -67,9 +69,11 @@ func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
 // Write sends p, and an AUTH at the first place in it where one is due and
 // possible.
 func (c *conn) Write(p []byte) (int, error) {
-	c.writing.Lock()
+	if err := c.writes.begin(); err != nil {
+		return 0, err
+	}
 	n, err := c.send(p)
-	c.writing.Unlock()
+	c.writes.end()
 	if c.due.Load() {
 		c.reauthenticate()
 	}
@@ -77,28 +81,41 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) send(p []byte) (n int, err error) {
+	if len(c.tail) > 0 {
+		n = -len(c.tail) // counted when it was taken
+		p = slices.Concat(c.tail, p)
+		c.tail = nil
+	}
 	for {
-		k, auth, err := c.follow(p[n:])
-		if err != nil {
-			c.Close()
-			return n, fmt.Errorf("entraredis: %w", err)
-		}
-		if k > 0 {
-			m, err := c.upstream.Write(p[n : n+k])
+		step, auth := c.follow(p)
+		if step.Send > 0 {
+			m, err := c.upstream.Write(p[:step.Send])
 			n += m
 			if err != nil {
 				c.brokeOff(err)
-				return n, err
+				return max(0, n), err
+			}
+			p = p[step.Send:]
+		}
+		for _, own := range [][]byte{step.Insert, auth} {
+			if len(own) == 0 {
+				continue
+			}
+			if _, err := c.upstream.Write(own); err != nil {
+				c.ownBrokeOff(err)
+				if len(p) == 0 {
+					err = nil // all of the client's is out; its next call meets the error
+				}
+				return max(0, n), err
 			}
 		}
-		if auth != nil {
-			if _, err := c.upstream.Write(auth); err != nil {
-				c.authBrokeOff(err)
-				return n, err
-			}
+		switch {
+		case step.Hold:
+			c.tail = slices.Clone(p)
+			return n + len(p), nil
+		case auth != nil:
 			c.settleAndReport()
-		}
-		if n == len(p) && auth == nil {
+		case step.Insert == nil && len(p) == 0:
 			return n, nil
 		}
 	}
@@ -113,29 +130,29 @@ func (c *conn) brokeOff(err error) {
 	c.ended(err)
 }
 
-// authBrokeOff is brokeOff for an AUTH of ours: half of one may be out, and
+// ownBrokeOff is brokeOff for a command of ours: half of one may be out, and
 // then nothing can follow it.
-func (c *conn) authBrokeOff(err error) {
+func (c *conn) ownBrokeOff(err error) {
 	c.brokeOff(err)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.upstream.Close()
 	}
 }
 
-// follow shows the tracker what is about to be sent. It returns how much of p
-// goes out now, and the AUTH to send behind it, if any.
-func (c *conn) follow(p []byte) (n int, auth []byte, err error) {
+// follow shows the tracker what is about to be sent. It returns what to do with
+// it, and the AUTH that step asks for.
+func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	want := c.due.Load()
 	if want && c.tracker.Deferred() == reauth.None {
-		return 0, c.inject(), nil
+		return reauth.Step{}, c.inject()
 	}
-	n, must, err := c.tracker.Client(p, want)
-	if must {
+	step = c.tracker.Client(p, want)
+	if step.Auth {
 		auth = c.inject()
 	}
-	return n, auth, err
+	return step, auth
 }
 
 // Read returns bytes for the client: what comes from upstream without the
@@ -144,10 +161,19 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := c.beginReading(); err != nil {
+	if err := c.reads.begin(); err != nil {
 		return 0, err
 	}
-	defer c.reading.Unlock()
+	n, err := c.read(p)
+	c.reads.end()
+	if c.asked.Load() && c.unread() {
+		// The client has what it waited for and may not read again for long.
+		go c.readAnswer()
+	}
+	return n, err
+}
+
+func (c *conn) read(p []byte) (int, error) {
 	for {
 		if len(c.ahead) > 0 {
 			n := copy(p, c.ahead)
@@ -237,34 +263,6 @@ func (c *conn) readingEnded(err error) {
 	c.ended(err)
 }
 
-// beginReading locks reading. A read of ours is waited for within the client's
-// deadline; another Read of the client's is not, as in package net.
-func (c *conn) beginReading() error {
-	for !c.reading.TryLock() {
-		own := c.ownRead.Load()
-		if own == nil {
-			c.reading.Lock()
-			return nil
-		}
-		deadline, moved := c.deadlines.watchRead()
-		var expired <-chan time.Time
-		if !deadline.IsZero() {
-			timer := time.NewTimer(time.Until(deadline))
-			defer timer.Stop()
-			expired = timer.C
-		}
-		select {
-		case <-*own:
-		case <-moved:
-		case <-expired:
-			return os.ErrDeadlineExceeded
-		case <-c.closed:
-			return net.ErrClosed
-		}
-	}
-	return nil
-}
-
 // Close closes the connection. It may be called more than once.
 func (c *conn) Close() error {
 	err := net.ErrClosed
@@ -282,9 +280,9 @@ func (c *conn) Close() error {
 
 func (c *conn) LocalAddr() net.Addr                { return c.upstream.LocalAddr() }
 func (c *conn) RemoteAddr() net.Addr               { return c.upstream.RemoteAddr() }
-func (c *conn) SetReadDeadline(t time.Time) error  { return c.deadlines.setRead(t) }
-func (c *conn) SetWriteDeadline(t time.Time) error { return c.deadlines.setWrite(t) }
+func (c *conn) SetReadDeadline(t time.Time) error  { return c.reads.setDeadline(t) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.writes.setDeadline(t) }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.deadlines.setRead(t), c.deadlines.setWrite(t))
+	return errors.Join(c.reads.setDeadline(t), c.writes.setDeadline(t))
 }

@@ -223,8 +223,29 @@ func TestSubscriberInRESP3IsReauthenticated(t *testing.T) {
 	})
 }
 
-func TestRESP2SubscriberIsDeferredAndEndsWithItsToken(t *testing.T) {
+func TestRESP2SubscriberIsReauthenticated(t *testing.T) {
 	withDialer(t, emulator.Options{}, func(s *setup) {
+		c, p := s.dial(), s.dial()
+		defer c.Close()
+		defer p.Close()
+		c.do("$-1\r\n", "GET", "k")
+		c.do("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "SUBSCRIBE", "a")
+		for range 30 {
+			pass(tokenLife / 3)
+			p.do(":1\r\n", "PUBLISH", "a", "x")
+			c.want("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n")
+			c.do("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "PING")
+		}
+		c.do("*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n", "UNSUBSCRIBE")
+		c.do("$-1\r\n", "GET", "k") // in RESP3 this would be another null
+		pass(2 * tokenLife)
+		c.do("+PONG\r\n", "PING")
+	})
+}
+
+// Where the service has no HELLO a RESP2 subscriber cannot be re-authenticated.
+func TestRESP2SubscriberWithoutHelloEndsWithItsToken(t *testing.T) {
+	withDialer(t, emulator.Options{RefuseHello: true}, func(s *setup) {
 		c := s.dial()
 		defer c.Close()
 		c.do("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "SUBSCRIBE", "a")
@@ -303,7 +324,7 @@ func TestSlowReauthKeepsTheClientsDeadline(t *testing.T) {
 	withDialer(t, emulator.Options{}, func(s *setup) {
 		c := s.dial()
 		defer c.Close()
-		s.em.SetFault(emulator.Fault{Endpoint: "redis-auth", Delay: 8 * time.Second, Count: 1})
+		s.em.SetFault(emulator.Fault{Endpoint: "redis-auth", Delay: 3 * time.Second, Count: 1})
 		for s.em.Stats().Reauths == 0 {
 			// The server works off one thing at a time, so a command waits behind
 			// AUTH; the client's patience is its own affair.

@@ -82,11 +82,13 @@ func (c *conn) ask() {
 	}
 }
 
-// inject makes the tracker expect an AUTH and returns it. c.mu is held; so is
-// c.writing, and the AUTH is the next thing to be written.
+// inject makes the tracker expect an AUTH and returns it. c.mu is held, and the
+// AUTH is the next thing to be written.
 func (c *conn) inject() []byte {
 	t, _ := c.source.current()
 	c.due.Store(false)
+	c.asked.Store(true)
+	c.state.waited = reauth.None
 	c.state.sent = append(c.state.sent, t)
 	c.tracker.Injected()
 	return authCommand(t)
@@ -96,18 +98,27 @@ func (c *conn) inject() []byte {
 // one and nobody is writing. If not, the client's next Write, or the Read that
 // changes the state, tries again.
 func (c *conn) reauthenticate() {
-	for c.due.Load() && c.writing.TryLock() {
-		auth, idle := c.takeDue()
-		if auth == nil {
-			c.writing.Unlock()
+	for c.due.Load() {
+		end, ok := c.writes.tryOwn(time.Now().Add(c.authTimeout()))
+		if !ok {
 			return
 		}
-		giveBack := c.deadlines.takeWrite(time.Now().Add(c.authTimeout()))
+		auth, idle := c.takeDue()
+		if auth == nil {
+			end()
+			if c.unread() {
+				c.readAnswer()
+			}
+			// Who changed the state in the meantime found the gate taken.
+			if c.possible() {
+				continue
+			}
+			return
+		}
 		_, err := c.upstream.Write(auth)
-		giveBack()
-		c.writing.Unlock()
+		end()
 		if err != nil {
-			c.authBrokeOff(err)
+			c.ownBrokeOff(err)
 			return
 		}
 		c.settleAndReport()
@@ -115,6 +126,21 @@ func (c *conn) reauthenticate() {
 			c.readAnswer()
 		}
 	}
+}
+
+// possible reports whether an AUTH is due that could go out now.
+func (c *conn) possible() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.due.Load() && !c.state.stopped && c.tracker.Deferred() == reauth.None
+}
+
+// unread reports whether nothing but the answer to an AUTH of ours is still to
+// come, so that the client may not read for long.
+func (c *conn) unread() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.state.sent) > 0 && !c.tracker.ClientWaits()
 }
 
 // takeDue returns the AUTH to write, or nil if none may be written now, and
@@ -128,7 +154,7 @@ func (c *conn) takeDue() (auth []byte, idle bool) {
 	}
 	if why == reauth.None {
 		defer c.mu.Unlock()
-		idle = !c.tracker.Outstanding()
+		idle = !c.tracker.ClientWaits()
 		return c.inject(), idle
 	}
 	first := why != c.state.waited
@@ -145,21 +171,13 @@ func (c *conn) takeDue() (auth []byte, idle bool) {
 // readAnswer reads the reply to an AUTH from a connection that nobody reads
 // from, such as an idle one in a pool.
 func (c *conn) readAnswer() {
-	over := make(chan struct{})
-	if !c.ownRead.CompareAndSwap(nil, &over) {
-		return
-	}
-	defer func() {
-		c.ownRead.Store(nil)
-		close(over)
-	}()
-	if !c.reading.TryLock() {
+	end, ok := c.reads.tryOwn(time.Now().Add(c.authTimeout()))
+	if !ok {
 		return // the client is reading: it meets the answer
 	}
-	defer c.reading.Unlock()
-	defer c.deadlines.takeRead(time.Now().Add(c.authTimeout()))()
+	defer end()
 	buf := make([]byte, 4<<10)
-	for c.unanswered() && c.readErr == nil && len(c.ahead) < maxAhead {
+	for c.unread() && c.readErr == nil && len(c.ahead) < maxAhead {
 		n, err := c.upstream.Read(buf)
 		c.receive(buf[:n], nil)
 		if err != nil {
@@ -167,12 +185,6 @@ func (c *conn) readAnswer() {
 			return
 		}
 	}
-}
-
-func (c *conn) unanswered() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.state.sent) > 0
 }
 
 // result is how one AUTH ended.
@@ -193,6 +205,7 @@ func (c *conn) settle() (results []result) {
 		if len(s.sent) > 0 {
 			t = s.sent[0]
 			s.sent = s.sent[1:]
+			c.asked.Store(len(s.sent) > 0)
 		}
 		r := result{token: t}
 		if a.OK {

@@ -1,47 +1,69 @@
 package reauth
 
-import "errors"
+import "bytes"
 
-// ErrTooManyDue is returned for a client that sends on and on without reading
-// its replies, in a pattern that cannot be kept in little memory.
-var ErrTooManyDue = errors.New("over a million replies are due")
+// Step says what becomes of bytes that a client is about to send, in order.
+type Step struct {
+	Send   int    // so many of them go out as they are
+	Insert []byte // then this, which is ours
+	Auth   bool   // then an AUTH of ours: Client expects Injected
+	Hold   bool   // the rest waits, and stands in front of the client's next ones
+}
 
-// Client takes bytes that the client is about to send. It returns how many of
-// them go out before the next call: all of b with inject false, or fewer
-// with inject true if an AUTH is to be sent right behind them. That is so
-// where one must follow (behind RESET, which logs the connection out) and, if
-// want is set, at the first place where one may. Client then expects Injected.
-func (t *Tracker) Client(b []byte, want bool) (n int, inject bool, err error) {
+// Client takes bytes that the client is about to send and says how to begin
+// with them: after each step it is given what is left.
+//
+// An AUTH is called for where one must follow (behind RESET, which logs the
+// connection out) and, if want is set, at the first place where one may. The
+// rest is held where it is a command whose name is not complete: what has to
+// go out before a command has to go out before all of it.
+func (t *Tracker) Client(b []byte, want bool) Step {
 	if t.stopped != None {
-		return len(b), false, nil
+		return Step{Send: len(b)}
 	}
+	n, start := 0, -1
 	for n < len(b) {
+		if t.requests.AtBoundary() {
+			start = n
+		}
 		k, done, err := t.requests.Next(b[n:])
 		n += k
-		if err != nil {
+		switch {
+		case err != nil:
 			// The server answers this itself, and closes.
 			t.stop(Unfollowable)
-			return len(b), false, nil
-		}
-		if !done {
+			return Step{Send: len(b)}
+		case t.switchTo != 0:
+			t.requests.Rewind()
+			return Step{Send: start, Insert: t.switchUpstream()}
+		case !done && start >= 0 && !t.requests.Named() && !t.requests.AtBoundary():
+			t.requests.Rewind()
+			return Step{Send: start, Hold: true}
+		case !done:
 			continue
-		}
-		if t.queue.full() {
-			return n, false, ErrTooManyDue
+		case t.requests.Args() == 0:
+			// No reply comes, but for Redis it was the one next command.
+			t.skipNext, t.prefixed = false, false
+			continue
+		case t.queue.full():
+			t.stop(Unfollowable) // what is due already is still told apart
+			return Step{Send: len(b)}
 		}
 		t.sent(t.classify())
 		if t.stopped != None {
-			return len(b), false, nil
+			return Step{Send: len(b)}
 		}
 		if t.mustAuth || want && t.Deferred() == None {
-			return n, true, nil
+			return Step{Send: n, Auth: true}
 		}
 	}
-	return n, false, nil
+	return Step{Send: n}
 }
 
 // sent records a command that the client has completed.
 func (t *Tracker) sent(e entry) {
+	t.prefixed = t.prefixes()
+	t.tracking = t.tracking || t.usesClient("TRACKING")
 	if t.skipNext {
 		t.skipNext = false
 		if e.kind != plain && e.kind != blocking {
@@ -54,6 +76,14 @@ func (t *Tracker) sent(e entry) {
 	if t.multi && !followableInMulti(e.kind) || t.off && !followableUnseen(e.kind) {
 		t.stop(Unfollowable)
 		t.queue.push(e) // an end of CLIENT REPLY OFF is still to be told from what is ours
+		return
+	}
+	if t.off && e.kind != replyOn {
+		// Nothing tells how these end. They are one run, however many they
+		// are: behind CLIENT REPLY OFF nobody reads.
+		t.unseenTx = t.unseenTx || e.kind == multi || e.kind == exec || e.kind == discard
+		t.multi = e.kind == multi || t.multi && (e.kind != exec && e.kind != discard || !t.execTrusted)
+		t.queue.push(entry{kind: plain, n: 1})
 		return
 	}
 	switch e.kind {
@@ -74,7 +104,6 @@ func (t *Tracker) sent(e entry) {
 	case reset:
 		t.txOpen++
 		t.hello++
-		t.off = false
 		t.mustAuth = true
 	case hello:
 		t.hello++
@@ -86,22 +115,22 @@ func (t *Tracker) sent(e entry) {
 	case subscribe, unsubscribe:
 		t.subOpen++
 	case blocking:
-		if t.multi || t.off {
-			e = entry{kind: plain, n: 1} // does not block, or its end is not seen
+		if t.multi {
+			e = entry{kind: plain, n: 1} // does not block there
 			break
 		}
 		t.blocking++
 	case monitor:
-		t.monitor = true
+		if t.monitors() {
+			t.stop(Monitoring) // a second one has no reply
+			return
+		}
+		t.monOpen++
 	case replyOff:
-		t.off = true
+		t.off, t.unseenTx = true, false
 	case replyOn:
 		t.off = false
 	case replySkip:
-		if t.off {
-			e = entry{kind: plain, n: 1}
-			break
-		}
 		t.skipNext = true
 	case replicate:
 		t.stop(Replicating)
@@ -122,8 +151,24 @@ func followableInMulti(k kind) bool {
 // followableUnseen: behind CLIENT REPLY OFF nothing tells how a command ended.
 func followableUnseen(k kind) bool {
 	switch k {
-	case plain, multi, exec, discard, reset, blocking, replyOff, replyOn, replySkip:
+	case plain, multi, exec, discard, blocking, replyOff, replyOn, replySkip:
 		return true
 	}
 	return false
+}
+
+// prefixes reports whether the command is one that changes only how the next
+// is taken.
+func (t *Tracker) prefixes() bool {
+	switch string(t.requests.Name()) {
+	case "ASKING":
+		return true
+	case "CLIENT":
+		return t.usesClient("CACHING")
+	}
+	return false
+}
+
+func (t *Tracker) usesClient(subcommand string) bool {
+	return string(t.requests.Name()) == "CLIENT" && bytes.EqualFold(t.requests.Arg(1), []byte(subcommand))
 }

@@ -32,6 +32,7 @@ var kinds = map[string]entry{
 	"MONITOR":      {kind: monitor},
 	"SYNC":         {kind: replicate},
 	"PSYNC":        {kind: replicate},
+	"REPLCONF":     {kind: replicate},
 	"BLPOP":        {kind: blocking},
 	"BRPOP":        {kind: blocking},
 	"BLMOVE":       {kind: blocking},
@@ -42,11 +43,14 @@ var kinds = map[string]entry{
 	"BZMPOP":       {kind: blocking},
 	"WAIT":         {kind: blocking},
 	"WAITAOF":      {kind: blocking},
+	"PING":         {kind: ping, n: 1},
 	// These depend on their arguments: see classify.
+	"ASKING":     {},
 	"CLIENT":     {},
 	"XREAD":      {},
 	"XREADGROUP": {},
 	"QUIT":       {},
+	"SCRIPT":     {},
 }
 
 // special reports whether kinds may hold name, without looking it up: the map
@@ -63,10 +67,14 @@ func special(name []byte) bool {
 	return false
 }
 
-// keep says how many arguments of a command classify needs to see.
-func keep(name []byte) int {
+// keep says how many arguments of a command classify needs to see; -1 if
+// upstream has to switch its protocol before it.
+func (t *Tracker) keep(name []byte) int {
+	if t.switchTo = t.wantsSwitch(name); t.switchTo != 0 {
+		return -1
+	}
 	switch string(name) {
-	case "CLIENT":
+	case "CLIENT", "SCRIPT":
 		return 2
 	case "HELLO":
 		return 8
@@ -85,6 +93,18 @@ func (t *Tracker) classify() entry {
 	e := kinds[string(name)]
 	n := t.requests.Args()
 	switch string(name) {
+	case "PING":
+		if !t.upgraded {
+			e.kind = plain
+		}
+	case "SCRIPT":
+		if bytes.EqualFold(t.requests.Arg(1), []byte("DEBUG")) {
+			e.kind = replicate // the connection becomes a debugger's
+		}
+	case "RESET":
+		if n != 1 {
+			e.kind = plain // refused, and nobody is logged out
+		}
 	case "CLIENT":
 		e = t.classifyClient()
 	case "XREAD", "XREADGROUP":
@@ -93,9 +113,7 @@ func (t *Tracker) classify() entry {
 		}
 	case "HELLO":
 		e.n, _ = strconv.Atoi(string(t.requests.Arg(1)))
-		for i := 2; i < n; i++ {
-			e.login = e.login || bytes.EqualFold(t.requests.Arg(i), []byte("AUTH"))
-		}
+		e.login = t.carriesAuth()
 	}
 	switch e.kind {
 	case subscribe:
@@ -106,6 +124,17 @@ func (t *Tracker) classify() entry {
 		e.n = 1
 	}
 	return e
+}
+
+// carriesAuth reports whether a HELLO has the AUTH option; SETNAME may stand
+// before it, with any name.
+func (t *Tracker) carriesAuth() bool {
+	for i := 2; i < t.requests.Args(); i += 2 {
+		if bytes.EqualFold(t.requests.Arg(i), []byte("AUTH")) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Tracker) classifyClient() entry {

@@ -9,6 +9,7 @@ const (
 	plain      kind = iota
 	auth            // ours
 	authUnseen      // ours, behind CLIENT REPLY OFF
+	ownHello        // ours
 	clientAuth
 	multi
 	exec
@@ -22,6 +23,7 @@ const (
 	replySkip
 	skipped // the command behind CLIENT REPLY SKIP
 	blocking
+	ping // to a RESP2 subscriber it is answered in another form
 	monitor
 	replicate
 )

@@ -12,8 +12,9 @@ const maxHeld = 4 << 10
 // further use.
 func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 	for n < len(b) {
+		push := -1
 		if t.replies.AtBoundary() {
-			next := t.begins(b[n])
+			next := t.begins(b[n:])
 			if n > 0 && next != t.verdict {
 				return n, t.verdict, nil
 			}
@@ -21,10 +22,16 @@ func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 			if t.raw {
 				return len(b), Pass, nil
 			}
+			if t.pushing && t.translates() {
+				push = n
+			}
 		}
 		k, done, err := t.replies.Next(b[n:])
 		if t.verdict == Hold {
 			return t.hold(b[:k], done, err)
+		}
+		if push >= 0 {
+			b[push] = '*' // in RESP2 a message is an array
 		}
 		n += k
 		if err != nil {
@@ -47,23 +54,41 @@ func (t *Tracker) TakeHeld() []byte {
 	return b
 }
 
-// begins decides whose frame it is that begins with byte c.
-func (t *Tracker) begins(c byte) Verdict {
+// begins decides whose frame it is that begins with b.
+func (t *Tracker) begins(b []byte) Verdict {
+	c := b[0]
 	t.pushing = c == '>'
+	if t.rewriting = t.rewrites(b); t.rewriting {
+		return Hold
+	}
 	if t.pushing {
 		return Pass
 	}
 	for !t.queue.empty() {
 		switch t.queue.front().kind {
 		case auth, authUnseen:
-			if c == '+' || c == '-' {
+			switch {
+			case c == '+' && t.seenMonitor:
+				return Hold // or a line of the stream
+			case c == '+' || c == '-':
 				return Swallow
 			}
 			return Pass // a message to a RESP2 subscriber: AUTH has only these two replies
+		case ownHello:
+			if c == '-' || t.seenProto != t.queue.front().n {
+				return Swallow
+			}
+			return Pass // a message, before the refusal to switch to what is spoken anyway
 		case replicate:
 			t.raw = true
 			return Pass
-		case replyOff, replySkip:
+		case replyOff:
+			if c == '-' {
+				return Pass // refused: had it worked, the next reply would be OK to CLIENT REPLY ON
+			}
+			t.dropUnseen()
+			continue
+		case replySkip:
 			if c == '-' {
 				return Hold // its own refusal, or the answer to a later command
 			}
@@ -77,19 +102,16 @@ func (t *Tracker) begins(c byte) Verdict {
 
 // dropUnseen drops a CLIENT REPLY OFF or SKIP that worked, and what was sent
 // behind it and is not answered: the one next command, or all up to the CLIENT
-// REPLY ON or RESET that ended it.
+// REPLY ON that ended it.
 func (t *Tracker) dropUnseen() {
 	k := t.queue.front().kind
 	t.queue.pop()
 	for !t.queue.empty() {
-		switch e := t.queue.front(); {
-		case k == replySkip && e.kind != skipped, e.kind == replyOn, e.kind == reset:
+		e := t.queue.front()
+		if k == replySkip && e.kind != skipped || e.kind == replyOn {
 			return
-		case e.kind == multi:
-			t.transaction(true)
-		case e.kind == exec, e.kind == discard:
-			t.transaction(false)
 		}
+		*e = entry{} // whole runs at once
 		t.queue.pop()
 	}
 }
@@ -97,6 +119,9 @@ func (t *Tracker) dropUnseen() {
 // hold keeps an error line until it is known who it is for.
 func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 	t.held = append(t.held, b...)
+	if t.rewriting {
+		return t.rewrite(len(b), done, err)
+	}
 	if err != nil || len(t.held) > maxHeld {
 		t.verdict = Pass
 		t.stop(Unfollowable)
@@ -106,9 +131,14 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 		return len(b), Hold, nil
 	}
 	t.verdict = Pass
-	if !refusesClientReply(t.replies.Line()) {
+	switch {
+	case t.queue.awaits(auth, authUnseen):
+		if !t.monitored() {
+			t.held = nil
+		}
+	case !refusesClientReply(t.replies.Line()):
 		t.dropUnseen()
-		if t.begins('-') == Swallow {
+		if t.begins([]byte("-")) == Swallow {
 			t.held = nil
 		}
 	}
@@ -118,20 +148,25 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 
 // refusesClientReply tells the refusal of CLIENT REPLY itself (not permitted,
 // not known to the service, not to a RESP2 subscriber) from the error of
-// another command.
+// another command. Redis 7 and unknown commands name the subcommand, Redis 6.0
+// does not.
 func refusesClientReply(line []byte) bool {
 	line = bytes.ToLower(line)
-	return bytes.Contains(line, []byte("client")) &&
-		(bytes.HasPrefix(line, []byte("noperm")) || bytes.Contains(line, []byte("unknown")) || bytes.Contains(line, []byte("can't execute")))
+	if bytes.HasPrefix(line, []byte("err wrong number")) {
+		return false // it is sent with the right one
+	}
+	return bytes.Contains(line, []byte("client")) && bytes.Contains(line, []byte("reply")) ||
+		bytes.HasPrefix(line, []byte("noperm")) && bytes.Contains(line, []byte("'client' command")) ||
+		bytes.Contains(line, []byte("can't execute 'client'"))
 }
 
 // ended runs when a whole frame has been read.
 func (t *Tracker) ended() {
-	if t.subscription() || t.pushing || t.monitored() || t.queue.empty() {
+	typ := t.replies.Type()
+	if t.subscription() || typ == '>' || t.monitored() || t.queue.empty() {
 		return
 	}
 	e := *t.queue.front()
-	typ := t.replies.Type()
 	ok := typ != '-' && typ != '!'
 	switch e.kind {
 	case auth, authUnseen:
@@ -142,10 +177,17 @@ func (t *Tracker) ended() {
 	case clientAuth:
 		t.ownAuth--
 		t.clientAuth = t.clientAuth || ok
+	case ownHello:
+		t.hello--
+		if ok {
+			t.seenProto = e.n
+		} else if e.n == 3 {
+			t.noUpgrade = true
+		}
 	case hello:
 		t.hello--
 		if ok && e.n != 0 {
-			t.seenProto = e.n
+			t.seenProto, t.clientProto = e.n, e.n
 		}
 		if e.login {
 			t.ownAuth--
@@ -160,7 +202,7 @@ func (t *Tracker) ended() {
 	case reset:
 		t.hello--
 		if ok {
-			t.seenProto, t.seenSubs, t.monitor, t.clientAuth = 2, subscriptions{}, false, false
+			t.seenProto, t.clientProto, t.seenSubs, t.seenMonitor, t.clientAuth = 2, 2, subscriptions{}, false, false
 		}
 		t.transaction(t.seenMulti && !ok)
 	case subscribe, unsubscribe:
@@ -168,9 +210,13 @@ func (t *Tracker) ended() {
 	case blocking:
 		t.blocking--
 	case monitor:
-		t.monitor = t.monitor && ok
+		t.monOpen--
+		t.seenMonitor = ok
 	case replyOff:
 		t.off = false // refused
+		if t.unseenTx {
+			t.stop(Unfollowable)
+		}
 	case replySkip:
 		t.skipNext = false
 	}
@@ -214,6 +260,19 @@ func endsTransaction(line []byte) bool {
 // monitored reports whether the frame is a line of the MONITOR stream, which
 // begins with a time stamp: "1339518083.107412 [0 127.0.0.1:60866] ...".
 func (t *Tracker) monitored() bool {
-	line := t.replies.Line()
-	return t.monitor && t.replies.Type() == '+' && len(line) > 0 && line[0] >= '0' && line[0] <= '9'
+	if !t.seenMonitor || t.replies.Type() != '+' {
+		return false
+	}
+	seconds, rest, ok := bytes.Cut(t.replies.Line(), []byte("."))
+	micros, _, bracket := bytes.Cut(rest, []byte(" ["))
+	return ok && bracket && isNumber(seconds) && isNumber(micros)
+}
+
+func isNumber(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) > 0
 }

@@ -61,7 +61,11 @@ func (t *Tracker) subscription() bool {
 	if t.queue.awaits(replySkip) {
 		// A push is no reply, so it has not told yet how the CLIENT REPLY SKIP
 		// ended; but a refusal would have come before this confirmation.
-		if e := t.queue.at(2); e != nil && (e.kind == subscribe || e.kind == unsubscribe) {
+		next := t.queue.at(1)
+		if next != nil && next.kind == skipped {
+			next = t.queue.at(2)
+		}
+		if next != nil && (next.kind == subscribe || next.kind == unsubscribe) {
 			t.dropUnseen()
 		}
 	}

@@ -23,6 +23,7 @@ const (
 	Blocked      Reason = "blocking-command"
 	Monitoring   Reason = "monitor"
 	SkipsReply   Reason = "client-reply-skip"
+	Prefixed     Reason = "prefix-command" // ASKING and CLIENT CACHING are for the one command behind them
 	InFlight     Reason = "auth-in-flight"
 	ClientsOwn   Reason = "client-authenticated-itself"
 	Quitting     Reason = "quit"
@@ -65,29 +66,38 @@ type Tracker struct {
 	blocking int    // blocking commands not answered yet
 	ownAuth  int    // AUTH and HELLO ... AUTH of the client not answered yet
 	inFlight int    // AUTH of ours not answered yet
-	monitor  bool
-	off      bool // behind CLIENT REPLY OFF
-	skipNext bool // behind CLIENT REPLY SKIP
+	monOpen  int    // MONITOR not answered yet
+	off      bool   // behind CLIENT REPLY OFF
+	skipNext bool   // behind CLIENT REPLY SKIP
+	prefixed bool   // behind ASKING or CLIENT CACHING
+	tracking bool   // CLIENT TRACKING was used
+	upgraded bool   // upstream speaks RESP3, on our initiative, to a client that does not
+	switchTo int    // the protocol that upstream has to speak before the command that has begun
 	// mustAuth: the last command was a RESET, which logs the connection out.
 	mustAuth bool
 
 	// What the replies seen so far say.
 	seenMulti   bool
-	seenProto   int
+	seenProto   int  // that upstream speaks
+	clientProto int  // that the client expects: 2 where seenProto is 3 on our initiative
+	noUpgrade   bool // HELLO 3 is refused here
 	seenSubs    subscriptions
+	seenMonitor bool
 	clientAuth  bool
+	unseenTx    bool // MULTI or EXEC were sent behind CLIENT REPLY OFF
 	execTrusted bool // EXEC and DISCARD are permitted on this connection
 	raw         bool // the reply stream is no longer RESP
 	verdict     Verdict
 	pushing     bool // the frame being read is a push
+	rewriting   bool // the frame being held is one to rewrite for a RESP2 client
 	held        []byte
 	answers     []Answer
 }
 
 // New returns a Tracker of a connection that speaks RESP2 and is idle.
 func New() *Tracker {
-	t := &Tracker{seenProto: 2}
-	t.requests.Keep = keep
+	t := &Tracker{seenProto: 2, clientProto: 2}
+	t.requests.Keep = t.keep
 	return t
 }
 
@@ -103,13 +113,15 @@ func (t *Tracker) Deferred() Reason {
 		return HalfWritten
 	case t.skipNext:
 		return SkipsReply
+	case t.prefixed:
+		return Prefixed
 	case t.multi:
 		return Transaction
 	case t.subscribedRESP2():
 		return Subscribed
 	case t.blocking > 0:
 		return Blocked
-	case t.monitor:
+	case t.monitors():
 		return Monitoring
 	case t.inFlight > 0:
 		return InFlight
@@ -123,8 +135,28 @@ func (t *Tracker) subscribedRESP2() bool {
 	return (t.subOpen > 0 || t.seenSubs.any()) && (t.seenProto != 3 || t.hello > 0)
 }
 
-// Outstanding reports whether replies are due, the client's or ours.
-func (t *Tracker) Outstanding() bool { return !t.queue.empty() }
+// monitors reports whether the server may be sending the MONITOR stream.
+func (t *Tracker) monitors() bool { return t.monOpen > 0 || t.seenMonitor }
+
+// ClientWaits reports whether a reply is due to the client for certain, so that
+// it may be expected to read.
+func (t *Tracker) ClientWaits() bool {
+	unseen := false
+	for i := range t.queue.len {
+		switch t.queue.at(i).kind {
+		case auth, authUnseen, ownHello, replySkip, skipped:
+		case replyOff:
+			unseen = true
+		case replyOn:
+			return true
+		default:
+			if !unseen {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // Injected records that an AUTH of ours was put behind the bytes that Client
 // was given so far.

@@ -1,6 +1,7 @@
 package reauth_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -17,15 +18,49 @@ type chat struct {
 
 func newChat(t *testing.T) *chat { return &chat{t, reauth.New()} }
 
-// send feeds commands, words separated by blanks, one a line.
+// send feeds commands, words separated by blanks, one a line, that need
+// nothing of ours in between.
 func (c *chat) send(lines ...string) {
 	c.t.Helper()
 	for _, l := range lines {
-		b := resp.AppendCommand(nil, strings.Fields(l)...)
-		if n, inject, err := c.Client(b, false); n != len(b) || inject || err != nil {
-			c.t.Fatalf("send %q: got n=%d inject=%v err=%v", l, n, inject, err)
+		if own := c.sendWith(l); own != "" {
+			c.t.Fatalf("send %q: %q went out before it", l, own)
 		}
 	}
+}
+
+// sendWith feeds a command and returns what of ours goes out before it.
+func (c *chat) sendWith(line string) (own string) {
+	c.t.Helper()
+	b := resp.AppendCommand(nil, strings.Fields(line)...)
+	for {
+		step := c.step(b, false)
+		if step.Auth || step.Hold || step.Insert == nil && step.Send != len(b) || step.Insert != nil && step.Send != 0 {
+			c.t.Fatalf("send %q: got %+v", line, step)
+		}
+		if step.Insert == nil {
+			return own
+		}
+		own += string(step.Insert)
+	}
+}
+
+const (
+	hello2 = "*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n"
+	hello3 = "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
+)
+
+// ours sends a command that needs something of ours before it.
+func (c *chat) ours(own, line string) {
+	c.t.Helper()
+	if got := c.sendWith(line); got != own {
+		c.t.Fatalf("send %q: got %q before it, want %q", line, got, own)
+	}
+}
+
+func (c *chat) step(b []byte, want bool) reauth.Step {
+	c.t.Helper()
+	return c.Client(b, want)
 }
 
 func (c *chat) want(why reauth.Reason) {
@@ -115,29 +150,48 @@ func TestBetweenPipelinedCommands(t *testing.T) {
 func TestFirstBoundaryInsideAWrite(t *testing.T) {
 	c := newChat(t)
 	half := "*2\r\n$3\r\nGET\r\n$1\r\n"
-	c.Client([]byte(half), true)
+	if step := c.step([]byte(half), true); step.Send != len(half) {
+		t.Fatalf("got %+v, want half a command sent: its name is known", step)
+	}
 	c.want(reauth.HalfWritten)
 	rest := "a\r\n" + half
-	n, inject, err := c.Client([]byte(rest), true)
-	if n != 3 || !inject || err != nil {
-		t.Fatalf("got n=%d inject=%v err=%v, want the boundary at 3", n, inject, err)
+	if step := c.step([]byte(rest), true); step.Send != 3 || !step.Auth {
+		t.Fatalf("got %+v, want the boundary at 3", step)
 	}
 	c.Injected()
-	if n, inject, _ := c.Client([]byte(rest[3:]), false); n != len(half) || inject {
-		t.Fatalf("rest: got n=%d inject=%v", n, inject)
+	if step := c.step([]byte(rest[3:]), false); step.Send != len(half) || step.Auth {
+		t.Fatalf("rest: got %+v", step)
 	}
 	c.want(reauth.HalfWritten)
 	c.passes("$1\r\nv\r\n")
 	c.hides("+OK\r\n")
 }
 
+func TestUnnamedCommandWaits(t *testing.T) {
+	whole := "*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+	for cut := 1; cut < strings.Index(whole, "GET\r\n")+len("GET\r\n"); cut++ {
+		c := newChat(t)
+		if step := c.step([]byte("*1\r\n$4\r\nPING\r\n"+whole[:cut]), false); step.Send != len("*1\r\n$4\r\nPING\r\n") || !step.Hold {
+			t.Fatalf("cut at %d: got %+v, want what follows PING held", cut, step)
+		}
+		c.inject()
+		if step := c.step([]byte(whole), false); step.Send != len(whole) || step.Hold {
+			t.Fatalf("cut at %d: got %+v", cut, step)
+		}
+		c.passes("+PONG\r\n")
+		c.hides("+OK\r\n")
+		c.passes("$-1\r\n")
+	}
+}
+
 func TestInlineCommands(t *testing.T) {
 	c := newChat(t)
-	c.Client([]byte("PI"), false)
-	c.want(reauth.HalfWritten)
-	c.Client([]byte("NG\r\n\r\n"), false)
+	if step := c.step([]byte("PI"), false); step.Send != 0 || !step.Hold {
+		t.Fatalf("got %+v, want half a line held", step)
+	}
+	c.step([]byte("PING\r\n\r\n"), false)
 	c.inject()
-	c.Client([]byte("multi\r\n"), false)
+	c.step([]byte("multi\r\n"), false)
 	c.want(reauth.Transaction)
 	c.passes("+PONG\r\n")
 	c.hides("+OK\r\n")
@@ -188,7 +242,7 @@ func TestTransactionEndings(t *testing.T) {
 		c.send("MULTI")
 		c.passes("+OK\r\n")
 		b := resp.AppendCommand(nil, tt.end)
-		if _, inject, _ := c.Client(b, false); inject {
+		if c.step(b, false).Auth {
 			c.Injected()
 			c.passes(tt.reply + "\r\n")
 			c.hides("+OK\r\n")
@@ -248,33 +302,91 @@ func TestRESP3Subscriber(t *testing.T) {
 	c.want(reauth.Subscribed)
 }
 
-func TestRESP2Subscriber(t *testing.T) {
+// Where HELLO is refused a RESP2 subscriber stays one.
+func TestRESP2SubscriberWithoutHello(t *testing.T) {
 	c := newChat(t)
 	c.send("GET a")
 	c.inject()
-	c.send("SUBSCRIBE a b", "PSUBSCRIBE p*")
+	c.ours(hello3, "SUBSCRIBE a b")
+	c.send("PSUBSCRIBE p*")
 	c.want(reauth.Subscribed)
 	c.passes("*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n") // GET's neighbour LRANGE could say this
-	c.hides("+OK\r\n")
+	c.hides("+OK\r\n-ERR unknown command `HELLO`\r\n")
 	c.passes("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n")
 	c.passes("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n*3\r\n$10\r\npsubscribe\r\n$2\r\np*\r\n:3\r\n")
 	c.want(reauth.Subscribed)
-	c.send("PING", "UNSUBSCRIBE", "PUNSUBSCRIBE", "GET a")
+	c.send("PING", "UNSUBSCRIBE", "PUNSUBSCRIBE")
+	c.ours(hello2, "GET a")
 	c.passes("*2\r\n$4\r\npong\r\n$0\r\n\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:2\r\n")
 	c.want(reauth.Subscribed)
 	c.passes("*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\np*\r\n:0\r\n")
+	c.hides("-ERR unknown command `HELLO`\r\n")
 	c.inject()
 	c.passes("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n") // GET's answer: nothing is subscribed
 	c.hides("+OK\r\n")
-	c.send("UNSUBSCRIBE")
+	c.send("UNSUBSCRIBE", "SUBSCRIBE a") // HELLO is not tried again
 	c.want(reauth.Subscribed)
 	c.passes("*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n")
+	c.passes("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+	c.want(reauth.Subscribed)
+}
+
+func TestRESP2SubscriberIsServedInRESP3(t *testing.T) {
+	c := newChat(t)
+	c.ours(hello3, "SUBSCRIBE a")
+	c.want(reauth.Subscribed) // HELLO may be refused
+	c.hides("%1\r\n+proto\r\n:3\r\n")
+	c.inject()
+	rewritten := func(from, to string) {
+		t.Helper()
+		if got := c.recv(from); got != to {
+			t.Fatalf("client saw %q of %q, want %q", got, from, to)
+		}
+	}
+	rewritten(">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+	c.hides("+OK\r\n")
+	c.answer(accepted)
+	payload := strings.Repeat("x", 1000) + "\r\n_\r\n:"
+	message := fmt.Sprintf("3\r\n$7\r\nmessage\r\n$1\r\na\r\n$%d\r\n%s\r\n", len(payload), payload)
+	rewritten(">"+message, "*"+message)
+	c.send("PING", "PING hello")
+	rewritten("+PONG\r\n$5\r\nhello\r\n", "*2\r\n$4\r\npong\r\n$0\r\n\r\n*2\r\n$4\r\npong\r\n$5\r\nhello\r\n")
+	c.send("PUNSUBSCRIBE")
+	rewritten(">"+message+">3\r\n$12\r\npunsubscribe\r\n_\r\n:1\r\n", "*"+message+"*3\r\n$12\r\npunsubscribe\r\n$-1\r\n:1\r\n")
+	rewritten(">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n", "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\nk\r\n")
+	rewritten(">2\r\n$10\r\ninvalidate\r\n_\r\n", "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n")
+
+	// Any other command is the server's to refuse, as it does in RESP2.
+	c.ours(hello2, "GET a")
+	rewritten(">"+message, "*"+message)
+	c.hides("*2\r\n+proto\r\n:2\r\n")
+	c.passes("-ERR Can't execute 'get'\r\n*" + message)
+	c.want(reauth.Subscribed)
+	c.send("UNSUBSCRIBE")
+	c.passes("*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n")
 	c.want(reauth.None)
+
+	// And again, down to an ordinary connection.
+	c.ours(hello3, "PSUBSCRIBE p")
+	c.send("PUNSUBSCRIBE", "PING")
+	c.ours(hello2, "LRANGE l 0 -1")
+	c.hides("%0\r\n")
+	rewritten(">3\r\n$10\r\npsubscribe\r\n$1\r\np\r\n:1\r\n>3\r\n$12\r\npunsubscribe\r\n$1\r\np\r\n:0\r\n+PONG\r\n",
+		"*3\r\n$10\r\npsubscribe\r\n$1\r\np\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$1\r\np\r\n:0\r\n+PONG\r\n")
+	c.hides("*0\r\n")
+	c.passes("*-1\r\n")
+	c.inject()
+}
+
+func TestNoUpgradeBehindClientTracking(t *testing.T) {
+	c := newChat(t)
+	c.send("CLIENT TRACKING ON", "SUBSCRIBE a")
 }
 
 func TestShardSubscriberLosesItsSlot(t *testing.T) {
 	c := newChat(t)
-	c.send("SSUBSCRIBE a")
+	c.ours(hello3, "SSUBSCRIBE a")
+	c.hides("-NOPERM no\r\n")
 	c.passes("*3\r\n$10\r\nssubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$8\r\nsmessage\r\n$1\r\na\r\n$1\r\nx\r\n")
 	c.want(reauth.Subscribed)
 	c.passes("*3\r\n$12\r\nsunsubscribe\r\n$1\r\na\r\n:0\r\n") // unasked
@@ -283,10 +395,12 @@ func TestShardSubscriberLosesItsSlot(t *testing.T) {
 
 func TestRefusedSubscription(t *testing.T) {
 	c := newChat(t)
-	c.send("SUBSCRIBE a b c")
+	c.ours(hello3, "SUBSCRIBE a b c")
+	c.hides("%0\r\n")
 	c.passes("-NOPERM no\r\n")
 	c.inject()
 	c.hides("+OK\r\n")
+	c.ours(hello2, "GET a")
 }
 
 func TestClientReplyOff(t *testing.T) {
@@ -335,6 +449,18 @@ func TestClientReplySkip(t *testing.T) {
 	c.hides("+OK\r\n")
 }
 
+func TestClientReplySkipIsSpentOnAnEmptyCommand(t *testing.T) {
+	for _, empty := range []string{"\r\n", "*0\r\n", "*-1\r\n"} {
+		c := newChat(t)
+		c.send("CLIENT REPLY SKIP")
+		c.step([]byte(empty), false)
+		c.send("GET a")
+		c.inject()
+		c.passes("$1\r\n1\r\n")
+		c.hides("+OK\r\n")
+	}
+}
+
 func TestClientReplySkipBeforeASubscriptionChange(t *testing.T) {
 	c := newChat(t)
 	c.send("HELLO 3", "CLIENT REPLY SKIP", "SET a 1")
@@ -364,17 +490,16 @@ func TestResetIsFollowedByAuth(t *testing.T) {
 	b := append(resp.AppendCommand(nil, "RESET"), resp.AppendCommand(nil, "GET", "a")...)
 	c.send("HELLO 3", "SUBSCRIBE a")
 	c.passes("%0\r\n>3\r\n+subscribe\r\n+a\r\n:1\r\n")
-	n, inject, err := c.Client(b, false)
-	if n != len(resp.AppendCommand(nil, "RESET")) || !inject || err != nil {
-		t.Fatalf("got n=%d inject=%v err=%v, want AUTH right behind RESET", n, inject, err)
+	step := c.step(b, false)
+	if step.Send != len(resp.AppendCommand(nil, "RESET")) || !step.Auth {
+		t.Fatalf("got %+v, want AUTH right behind RESET", step)
 	}
 	c.Injected()
-	c.Client(b[n:], false)
+	c.step(b[step.Send:], false)
 	c.passes(">3\r\n+message\r\n+a\r\n+1\r\n+RESET\r\n")
 	c.hides("+OK\r\n")
 	c.passes("$-1\r\n")
-	c.send("SUBSCRIBE a") // RESP2 again
-	c.want(reauth.Subscribed)
+	c.ours(hello3, "SUBSCRIBE a") // RESP2 again
 }
 
 func TestBlockedIsDeferred(t *testing.T) {
@@ -404,7 +529,7 @@ func TestMonitorIsDeferredUntilReset(t *testing.T) {
 	c.send("PING")
 	c.passes("+1339518083.1 [0 lua] \"x\"\r\n+PONG\r\n")
 	c.want(reauth.Monitoring)
-	c.Client(resp.AppendCommand(nil, "RESET"), false)
+	c.step(resp.AppendCommand(nil, "RESET"), false)
 	c.Injected()
 	c.passes("+1339518084.1 [0 lua] \"x\"\r\n+RESET\r\n")
 	c.hides("+OK\r\n")
@@ -445,8 +570,8 @@ func TestStreamsThatEnd(t *testing.T) {
 
 	c = newChat(t)
 	c.inject()
-	if n, _, err := c.Client([]byte("*x\r\nwhatever"), true); n != 12 || err != nil {
-		t.Fatalf("malformed: got n=%d err=%v, want all of it passed on", n, err)
+	if step := c.step([]byte("*x\r\nwhatever"), true); step.Send != 12 {
+		t.Fatalf("malformed: got %+v, want all of it passed on", step)
 	}
 	c.want(reauth.Unfollowable)
 	c.hides("+OK\r\n")
@@ -467,19 +592,30 @@ func TestServerThatIsNotRESP(t *testing.T) {
 
 func TestRepliesDueAreBounded(t *testing.T) {
 	c := newChat(t)
+	c.inject()
 	pair := append(resp.AppendCommand(nil, "GET", "a"), resp.AppendCommand(nil, "WAIT", "0", "0")...)
 	for range 1 << 20 {
-		if _, _, err := c.Client(pair, false); err == reauth.ErrTooManyDue {
-			return
-		}
+		c.step(pair, false)
 	}
-	t.Fatal("got no bound")
+	c.want(reauth.Unfollowable)
+	c.hides("+OK\r\n")
+	c.passes("$-1\r\n:0\r\n")
+}
+
+func TestNothingIsKeptOfWhatIsNotAnswered(t *testing.T) {
+	c := newChat(t)
+	c.send("CLIENT REPLY OFF")
+	for range 1 << 20 {
+		c.step([]byte("MULTI\r\nSET a 1\r\nEXEC\r\n"), false)
+	}
+	c.send("CLIENT REPLY ON")
+	c.passes("+OK\r\n")
 }
 
 func TestManyPlainCommandsAreOneEntry(t *testing.T) {
 	c := newChat(t)
 	many := strings.Repeat(string(resp.AppendCommand(nil, "GET", "a")), 100_000)
-	c.Client([]byte(many), false)
+	c.step([]byte(many), false)
 	c.inject()
 	if got := c.recv(strings.Repeat("$-1\r\n", 100_000) + "+OK\r\n"); got != strings.Repeat("$-1\r\n", 100_000) {
 		t.Fatal("replies and our answer were mixed up")

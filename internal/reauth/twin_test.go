@@ -191,8 +191,9 @@ func talk(sock string, words [][]string, chunks []int, r *rand.Rand) (seen []byt
 		if i%5 == 4 && len(w) > 0 && !strings.Contains(strings.Join(w, ""), "\n") && !strings.Contains(w[0], "EVAL") {
 			b = []byte(strings.Join(w, " ") + "\r\n") // inline
 		}
-		for len(b) > 0 {
-			piece := b[:min(len(b), chunks[i%len(chunks)])]
+		for size := 0; len(b) > 0; {
+			size += chunks[i%len(chunks)]
+			piece := b[:min(len(b), size)]
 			b = b[len(piece):]
 			for len(piece) > 0 {
 				want = want || r != nil && r.IntN(3) == 0
@@ -204,20 +205,23 @@ func talk(sock string, words [][]string, chunks []int, r *rand.Rand) (seen []byt
 						return nil, injected, err
 					}
 				}
-				n, inject, err := t.Client(piece, want)
-				if err != nil {
+				step := t.Client(piece, want)
+				if _, err := c.Write(append(piece[:step.Send:step.Send], step.Insert...)); err != nil {
 					return nil, injected, err
 				}
-				if _, err := c.Write(piece[:n]); err != nil {
-					return nil, injected, err
-				}
-				if piece = piece[n:]; inject && r != nil {
+				piece = piece[step.Send:]
+				if step.Auth && r != nil {
 					t.Injected()
 					injected++
 					want = false
 					if _, err := c.Write(auth); err != nil {
 						return nil, injected, err
 					}
+				}
+				if step.Hold {
+					b = append(piece[:len(piece):len(piece)], b...)
+					size += len(piece)
+					break
 				}
 			}
 		}

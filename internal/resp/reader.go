@@ -35,11 +35,14 @@ func (r *Reader) Buffered() int { return r.to - r.from }
 // io.ErrUnexpectedEOF, between two io.EOF.
 func (r *Reader) ReadCommand() ([][]byte, error) {
 	raw, err := r.next(r.requests.Next, r.requests.AtBoundary)
+	for err == nil && r.requests.Args() == 0 {
+		raw, err = r.next(r.requests.Next, r.requests.AtBoundary)
+	}
 	if err != nil {
 		return nil, err
 	}
 	r.args = r.args[:0]
-	if raw = skipEmpty(raw); raw[0] != '*' {
+	if raw[0] != '*' {
 		args, _ := splitInline(trimLine(raw))
 		return args, nil
 	}
@@ -109,30 +112,6 @@ func (r *Reader) fill() error {
 		return nil
 	}
 	return err
-}
-
-// skipEmpty drops the empty commands that the scanner passed over on its way
-// to a complete one.
-func skipEmpty(raw []byte) []byte {
-	for {
-		rest := raw
-		if raw[0] == '*' {
-			n := 0
-			if n, rest = cutNumber(raw[1:]); n > 0 {
-				return raw
-			}
-		} else {
-			line := trimLine(raw)
-			if args, _ := splitInline(line); len(args) > 0 {
-				return raw
-			}
-			for raw[0] != '\n' {
-				raw = raw[1:]
-			}
-			rest = raw[1:]
-		}
-		raw = rest
-	}
 }
 
 // trimLine is the first line of raw without its end.

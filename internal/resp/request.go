@@ -13,8 +13,8 @@ const (
 // in use, and is not safe for concurrent use.
 type Requests struct {
 	// Keep is asked, when the first argument of a command is complete, how
-	// many of the following ones to keep for [Requests.Arg]. Nil keeps none.
-	// The name is upper case.
+	// many of the following ones to keep for [Requests.Arg]; a negative number
+	// makes Next return there. Nil keeps none. The name is upper case.
 	Keep func(name []byte) int
 
 	state requestState
@@ -51,11 +51,25 @@ const (
 // AtBoundary reports whether the stream stands between two commands.
 func (r *Requests) AtBoundary() bool { return r.state == atCommand }
 
+// Rewind forgets the command that has begun, so that Next can be given all of
+// it again.
+func (r *Requests) Rewind() { r.state = atCommand }
+
+// Named reports whether the name of the command that has begun is complete.
+func (r *Requests) Named() bool {
+	switch r.state {
+	case atCommand, inCount, afterCount, inInline:
+		return false
+	}
+	return r.argc-r.due > 1 || r.argc-r.due == 1 && r.state != inPayload
+}
+
 // Name is the command's name in upper case, cut at 32 bytes, valid once Next
 // reported the command complete and until the next call.
 func (r *Requests) Name() []byte { return r.name[:r.nameLen] }
 
-// Args is the number of arguments of the command, its name included.
+// Args is the number of arguments of the command, its name included; 0 of an
+// empty one, which Redis takes without a reply.
 func (r *Requests) Args() int { return int(r.argc) }
 
 // Arg is the command's i-th argument (0 is the name), cut at 32 bytes, if
@@ -109,8 +123,9 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 				return n, false, errMultibulk
 			}
 			if v <= 0 {
-				r.state = atCommand // an empty command: no reply comes
-				continue
+				r.argc, r.nameLen = 0, 0
+				r.state = atCommand
+				return n, true, nil
 			}
 			r.argc, r.due, r.keep, r.nameLen = v, v, 0, 0
 			r.state = atBulk
@@ -139,7 +154,9 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 				return n, false, nil
 			}
 			if r.argc-r.due == 1 {
-				r.named()
+				if r.named(); r.keep < 0 {
+					return n, false, nil
+				}
 			}
 			if r.due == 0 {
 				r.state = atCommand
@@ -161,12 +178,10 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 				return n, false, nil
 			}
 			r.state = atCommand
-			switch ok, err := r.inline(); {
-			case err != nil:
+			if err := r.inline(); err != nil {
 				return n, false, err
-			case ok:
-				return n, true, nil
 			}
+			return n, true, nil
 		}
 	}
 	return n, false, nil
@@ -224,25 +239,24 @@ func (r *Requests) named() {
 	}
 }
 
-// inline reads the complete inline command in r.line. It reports false for an
-// empty line, which Redis skips without a reply.
-func (r *Requests) inline() (bool, error) {
+// inline reads the complete inline command in r.line.
+func (r *Requests) inline() error {
 	args, ok := splitInline(bytes.TrimSuffix(r.line[:len(r.line)-1], []byte("\r")))
 	if cap(r.line) > 4<<10 {
 		r.line = nil // one long line must not hold memory for the connection's life
 	}
 	if !ok {
-		return false, errQuotes
+		return errQuotes
 	}
+	r.argc, r.keep, r.nameLen = int64(len(args)), 0, 0
 	if len(args) == 0 {
-		return false, nil
+		return nil
 	}
-	r.argc, r.keep = int64(len(args)), 0
 	r.nameLen = copy(r.name[:], args[0])
 	r.named()
 	for i := 1; i < len(args) && i <= r.keep; i++ {
 		a := &r.args[i-1]
 		a.n = uint8(copy(a.b[:], args[i]))
 	}
-	return true, nil
+	return nil
 }

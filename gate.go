@@ -1,0 +1,115 @@
+package entraredis
+
+import (
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gate lets one at a time through a connection in one direction: the client,
+// or a read or write of ours between two of the client's. Each goes under its
+// own deadline, and the client waits for ours no longer than its own allows.
+type gate struct {
+	set    func(time.Time) error // of upstream, for this direction
+	closed <-chan struct{}
+
+	busy sync.Mutex                    // held while bytes go through
+	own  atomic.Pointer[chan struct{}] // closed when ours, which holds busy, is through
+
+	mu       sync.Mutex // guards the rest
+	deadline time.Time  // the client's
+	ours     bool       // a deadline of ours is in force
+	moved    chan struct{}
+}
+
+// setDeadline sets the client's deadline.
+func (g *gate) setDeadline(t time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.deadline = t
+	if g.moved != nil {
+		close(g.moved)
+		g.moved = nil
+	}
+	if g.ours {
+		return nil
+	}
+	return g.set(t)
+}
+
+// begin lets the client in; end must follow. Two calls of the client's own
+// wait for each other without a deadline, as in package net.
+func (g *gate) begin() error {
+	for !g.busy.TryLock() {
+		own := g.own.Load()
+		if own == nil {
+			g.busy.Lock()
+			return nil
+		}
+		deadline, moved := g.watch()
+		var expired <-chan time.Time
+		if !deadline.IsZero() {
+			timer := time.NewTimer(time.Until(deadline))
+			defer timer.Stop()
+			expired = timer.C
+		}
+		select {
+		case <-*own:
+		case <-moved:
+		case <-expired:
+			return os.ErrDeadlineExceeded
+		case <-g.closed:
+			return net.ErrClosed
+		}
+	}
+	return nil
+}
+
+func (g *gate) end() { g.busy.Unlock() }
+
+// watch returns the client's deadline and a channel that is closed when it is
+// set anew.
+func (g *gate) watch() (time.Time, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.moved == nil {
+		g.moved = make(chan struct{})
+	}
+	return g.deadline, g.moved
+}
+
+// tryOwn lets us in, under the deadline t, unless somebody is there already.
+func (g *gate) tryOwn(t time.Time) (end func(), ok bool) {
+	through := make(chan struct{})
+	if !g.own.CompareAndSwap(nil, &through) {
+		return nil, false
+	}
+	if !g.busy.TryLock() {
+		g.own.Store(nil)
+		close(through)
+		return nil, false
+	}
+	g.force(t)
+	return func() {
+		g.giveBack()
+		g.busy.Unlock()
+		g.own.Store(nil)
+		close(through)
+	}, true
+}
+
+func (g *gate) force(t time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ours = true
+	g.set(t)
+}
+
+func (g *gate) giveBack() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ours = false
+	g.set(g.deadline)
+}
