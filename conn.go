@@ -74,8 +74,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	n, err := c.send(p)
 	c.writes.end()
-	if c.due.Load() {
-		c.reauthenticate()
+	if c.due.Load() && c.possible() {
+		// Asked for while this Write held the gate. Not here: it may take
+		// longer than the client's deadline allows.
+		go c.reauthenticate()
 	}
 	return n, err
 }

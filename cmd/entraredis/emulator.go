@@ -75,7 +75,7 @@ func emulatorCommand(s streams) *cobra.Command {
 
 func (o *emulatorOptions) register(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.Var(&o.flavor, "flavor", "acr (Azure Cache for Redis) or amr (Azure Managed Redis)")
+	f.Var(&o.flavor, "flavor", "acr (Azure Cache for Redis), amr (Azure Managed Redis) or redis (Redis 7 with nothing blocked)")
 	f.Var(&o.lifetime, "token-lifetime", "how long a token lives, 2s to 24h")
 	f.Var(&o.refreshIn, "refresh-in", "refresh_in of the issuer's answers; 0s sends none")
 	f.Var(&o.grace, "grace", "close a connection this long after its token expired")
