@@ -129,7 +129,7 @@ func (t *Tracker) sent(e entry) {
 	case replyOff:
 		t.off, t.unseenTx = true, false
 	case replyOn:
-		t.off = false
+		t.off, t.unseenTx = false, false
 	case replySkip:
 		t.skipNext = true
 	case replicate:

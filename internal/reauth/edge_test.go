@@ -71,6 +71,14 @@ func TestOffRefusedOtherwise(t *testing.T) {
 	}
 }
 
+// A late answer from before CLIENT REPLY OFF does not speak of a MULTI behind it.
+func TestTransactionBegunUnseen(t *testing.T) {
+	c := newChat(t)
+	c.send("DISCARD", "CLIENT REPLY OFF", "MULTI")
+	c.passes("-ERR DISCARD without MULTI\r\n")
+	c.want(reauth.Transaction)
+}
+
 // RESET refused (Redis 6.0 has none) behind CLIENT REPLY OFF: nothing is answered, not even our AUTH.
 func TestResetUnknownBehindOff(t *testing.T) {
 	c := newChat(t)

@@ -236,10 +236,10 @@ func (t *Tracker) answered(k kind) {
 
 // transaction records whether the connection is in one, after an answer that
 // tells. What was sent since may have changed it again; only when nothing of
-// the kind is open does the answer hold for the present.
+// the kind is open, seen or unseen, does the answer hold for the present.
 func (t *Tracker) transaction(in bool) {
 	t.seenMulti = in
-	if t.txOpen--; t.txOpen == 0 {
+	if t.txOpen--; t.txOpen == 0 && !t.unseenTx {
 		t.multi = in
 	}
 }
