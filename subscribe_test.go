@@ -98,6 +98,7 @@ func TestLastUnsubscribeLeavesTheSourceRefreshing(t *testing.T) {
 func TestUnsubscribeAndCloseFromWithinTheCall(t *testing.T) {
 	c := &scripted{life: time.Minute}
 	inBubble(t, c, nil, func(t *testing.T, s *entraredis.Source) {
+		mustToken(t, s) // so that no call begins before stop is set
 		var own, other atomic.Int64
 		var stop func()
 		stop = s.Subscribe(func(entraredis.Token) {
