@@ -160,13 +160,7 @@ func followableUnseen(k kind) bool {
 // prefixes reports whether the command is one that changes only how the next
 // is taken.
 func (t *Tracker) prefixes() bool {
-	switch string(t.requests.Name()) {
-	case "ASKING":
-		return true
-	case "CLIENT":
-		return t.usesClient("CACHING")
-	}
-	return false
+	return string(t.requests.Name()) == "ASKING" || t.usesClient("CACHING")
 }
 
 func (t *Tracker) usesClient(subcommand string) bool {

@@ -116,7 +116,7 @@ func (t *Tracker) dropUnseen() {
 	}
 }
 
-// hold keeps an error line until it is known who it is for.
+// hold keeps a line until it is known who it is for.
 func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 	t.held = append(t.held, b...)
 	if t.rewriting {

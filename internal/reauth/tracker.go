@@ -68,6 +68,7 @@ type Tracker struct {
 	inFlight int    // AUTH of ours not answered yet
 	monOpen  int    // MONITOR not answered yet
 	off      bool   // behind CLIENT REPLY OFF
+	unseenTx bool   // a transaction was begun or ended there
 	skipNext bool   // behind CLIENT REPLY SKIP
 	prefixed bool   // behind ASKING or CLIENT CACHING
 	tracking bool   // CLIENT TRACKING was used
@@ -84,7 +85,6 @@ type Tracker struct {
 	seenSubs    subscriptions
 	seenMonitor bool
 	clientAuth  bool
-	unseenTx    bool // MULTI or EXEC were sent behind CLIENT REPLY OFF
 	execTrusted bool // EXEC and DISCARD are permitted on this connection
 	raw         bool // the reply stream is no longer RESP
 	verdict     Verdict
