@@ -31,9 +31,11 @@ type conn struct {
 	// send an AUTH never waits for the client's turn to end: the client looks
 	// at due behind it.
 	writes gate
-	tail   []byte      // what the tracker held back of the client's bytes; guarded by writes
-	due    atomic.Bool // a re-AUTH is asked for
-	asked  atomic.Bool // one has been sent and not answered
+	tail   []byte        // what the tracker held back of the client's bytes; guarded by writes
+	room   chan struct{} // closed when tail is let go, if somebody waits for that; guarded by writes
+	due    atomic.Bool   // a re-AUTH is asked for
+	asked  atomic.Bool   // one has been sent and not answered
+	ready  atomic.Bool   // the tracker is
 
 	reads   gate
 	ahead   []byte // read and not delivered; guarded by reads
@@ -43,6 +45,10 @@ type conn struct {
 	tracker *reauth.Tracker
 	state   authState
 }
+
+// maxTail bounds what is held back behind a blocking command, in bytes, besides
+// the last that was written.
+const maxTail = 1 << 20
 
 func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
 	closed := make(chan struct{})
@@ -57,6 +63,7 @@ func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
 		tracker:  reauth.New(),
 		state:    authState{token: tok},
 	}
+	c.tracker.Block = c.mayBlock
 	d.count(func(s *Stats) { s.Open++ })
 	c.forget = d.Source.Subscribe(c.newToken)
 	// A token that came between AUTH and Subscribe was announced to nobody.
@@ -67,26 +74,51 @@ func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
 }
 
 // Write sends p, and an AUTH at the first place in it where one is due and
-// possible.
+// possible. What stands behind a blocking command waits until that is answered.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.writes.begin(); err != nil {
+	if err := c.beginWrite(); err != nil {
 		return 0, err
 	}
 	n, err := c.send(p)
 	c.writes.end()
-	if c.due.Load() && c.possible() {
+	if (c.due.Load() || c.ready.Load()) && c.possible() {
 		// Asked for while this Write held the gate. Not here: it may take
 		// longer than the client's deadline allows.
-		go c.reauthenticate()
+		go c.proceed()
 	}
 	return n, err
 }
 
+// beginWrite takes the gate, once there is room to hold back what is written.
+func (c *conn) beginWrite() error {
+	for {
+		if err := c.writes.begin(); err != nil || len(c.tail) < maxTail {
+			return err
+		}
+		if c.room == nil {
+			c.room = make(chan struct{})
+		}
+		room := c.room
+		c.writes.end()
+		if err := c.writes.await(room); err != nil {
+			return err
+		}
+	}
+}
+
 func (c *conn) send(p []byte) (n int, err error) {
 	if len(c.tail) > 0 {
+		if c.withholds() {
+			c.tail = append(c.tail, p...)
+			return len(p), nil
+		}
 		n = -len(c.tail) // counted when it was taken
 		p = slices.Concat(c.tail, p)
 		c.tail = nil
+		if c.room != nil {
+			close(c.room)
+			c.room = nil
+		}
 	}
 	for {
 		step, auth := c.follow(p)
@@ -99,6 +131,8 @@ func (c *conn) send(p []byte) (n int, err error) {
 			}
 			p = p[step.Send:]
 		}
+		n += step.Skip
+		p = p[step.Skip:]
 		for _, own := range [][]byte{step.Insert, auth} {
 			if len(own) == 0 {
 				continue
@@ -117,7 +151,7 @@ func (c *conn) send(p []byte) (n int, err error) {
 			return n + len(p), nil
 		case auth != nil:
 			c.settleAndReport()
-		case step.Insert == nil && len(p) == 0:
+		case step.Insert == nil && step.Skip == 0 && len(p) == 0:
 			return n, nil
 		}
 	}
@@ -153,6 +187,9 @@ func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 	step = c.tracker.Client(p, want)
 	if step.Auth {
 		auth = c.inject()
+	}
+	if ready := c.tracker.Ready(); ready != c.ready.Load() {
+		c.ready.Store(ready)
 	}
 	return step, auth
 }
@@ -227,12 +264,16 @@ func (c *conn) filter(b []byte) (keep []byte, err error) {
 		keep, err = c.sift(b, n, verdict, held, err)
 	}
 	results := c.settle()
-	possible := c.due.Load() && c.tracker.Deferred() == reauth.None
+	if c.tracker.Ready() {
+		c.ready.Store(true)
+		c.catchUp()
+	}
+	possible := c.ready.Load() || c.due.Load() && c.tracker.Deferred() == reauth.None
 	c.mu.Unlock()
 	c.report(results)
 	if possible {
 		// Not here: a Write can wait for a peer that waits for this Read.
-		go c.reauthenticate()
+		go c.proceed()
 	}
 	return keep, err
 }

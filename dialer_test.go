@@ -28,7 +28,8 @@ type setup struct {
 	source *entraredis.Source
 	dialer *entraredis.Dialer
 
-	mu     sync.Mutex // guards events
+	down   atomic.Bool // the issuer
+	mu     sync.Mutex  // guards events
 	events []entraredis.Event
 }
 
@@ -40,6 +41,9 @@ func withDialer(t *testing.T, o emulator.Options, f func(s *setup)) {
 		o.NoListen, o.Plaintext, o.TokenLifetime = true, true, tokenLife
 		s := &setup{T: t, em: emulator.RunT(t, o)}
 		credential := &scripted{script: func(context.Context, int) (azcore.AccessToken, error) {
+			if s.down.Load() {
+				return azcore.AccessToken{}, errors.New("issuer is down")
+			}
 			token := s.em.Mint("app", func(claims map[string]any) { claims["uti"] = fmt.Sprint(serial.Add(1)) })
 			return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(tokenLife).Truncate(time.Second)}, nil
 		}}

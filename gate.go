@@ -48,6 +48,16 @@ func (g *gate) begin() error {
 			g.busy.Lock()
 			return nil
 		}
+		if err := g.await(*own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits for done, as long as the client's deadline allows.
+func (g *gate) await(done <-chan struct{}) error {
+	for {
 		deadline, moved := g.watch()
 		var expired <-chan time.Time
 		if !deadline.IsZero() {
@@ -56,7 +66,8 @@ func (g *gate) begin() error {
 			expired = timer.C
 		}
 		select {
-		case <-*own:
+		case <-done:
+			return nil
 		case <-moved:
 		case <-expired:
 			return os.ErrDeadlineExceeded
@@ -64,7 +75,6 @@ func (g *gate) begin() error {
 			return net.ErrClosed
 		}
 	}
-	return nil
 }
 
 func (g *gate) end() { g.busy.Unlock() }

@@ -19,6 +19,10 @@ const (
 	// maxAhead bounds what is read from an idle connection while the reply to
 	// an AUTH is waited for, in bytes: pushes may come before it.
 	maxAhead = 64 << 10
+
+	// minBlock bounds how often a blocking command is sent again, close to the
+	// token's end.
+	minBlock = 250 * time.Millisecond
 )
 
 // authState is what a connection knows of its own authentication.
@@ -78,8 +82,24 @@ func (c *conn) ask() {
 	c.mu.Unlock()
 	if !current {
 		c.due.Store(true)
-		c.reauthenticate()
+		c.proceed()
 	}
+}
+
+// catchUp makes a re-AUTH due now that would be later: between two turns of a
+// blocking command is the moment. c.mu is held.
+func (c *conn) catchUp() {
+	s := &c.state
+	if newest, ok := c.source.current(); ok && !newest.same(s.token) && len(s.sent) == 0 && s.refused == nil {
+		c.due.Store(true)
+	}
+}
+
+// mayBlock says how long a command may block: it leaves a part of the token's
+// life for an AUTH, and less and less if none works out. c.mu is held.
+func (c *conn) mayBlock() (now time.Time, longest time.Duration) {
+	now = time.Now()
+	return now, max(c.state.token.ExpiresOn.Sub(now)*3/4, minBlock)
 }
 
 // inject makes the tracker expect an AUTH and returns it. c.mu is held, and the
@@ -94,14 +114,28 @@ func (c *conn) inject() []byte {
 	return authCommand(t)
 }
 
-// reauthenticate sends the AUTH that is due, if the connection's state allows
-// one and nobody is writing. If not, the client's next Write, or the Read that
-// changes the state, tries again.
-func (c *conn) reauthenticate() {
-	for c.due.Load() {
-		end, ok := c.writes.tryOwn(time.Now().Add(c.authTimeout()))
+// proceed sends what may go out between two of the client's writes, if nobody
+// is writing: the AUTH that is due, and what the tracker held back. What cannot
+// go out yet is tried again by the client's next Write, or the Read that changes
+// the state.
+func (c *conn) proceed() {
+	for c.due.Load() || c.ready.Load() {
+		// Bytes of the client's have its time, an AUTH alone has ours.
+		deadline := time.Time{}
+		if !c.ready.Load() {
+			deadline = time.Now().Add(c.authTimeout())
+		}
+		end, ok := c.writes.tryOwn(deadline)
 		if !ok {
 			return
+		}
+		if c.ready.Load() {
+			_, err := c.send(nil)
+			end()
+			if err != nil {
+				return
+			}
+			continue
 		}
 		auth, idle := c.takeDue()
 		if auth == nil {
@@ -128,11 +162,18 @@ func (c *conn) reauthenticate() {
 	}
 }
 
-// possible reports whether an AUTH is due that could go out now.
+// withholds reports whether the client's bytes wait behind a blocking command.
+func (c *conn) withholds() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracker.Withholds()
+}
+
+// possible reports whether there is something that could go out now.
 func (c *conn) possible() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.due.Load() && !c.state.stopped && c.tracker.Deferred() == reauth.None
+	return !c.state.stopped && (c.ready.Load() || c.due.Load() && c.tracker.Deferred() == reauth.None)
 }
 
 // unread reports whether nothing but the answer to an AUTH of ours is still to

@@ -5,9 +5,10 @@ import "bytes"
 // Step says what becomes of bytes that a client is about to send, in order.
 type Step struct {
 	Send   int    // so many of them go out as they are
+	Skip   int    // so many are dropped: what is inserted stands for them
 	Insert []byte // then this, which is ours
 	Auth   bool   // then an AUTH of ours: Client expects Injected
-	Hold   bool   // the rest waits, and stands in front of the client's next ones
+	Hold   bool   // the rest waits, in front of the client's next ones: until they come, or Ready
 }
 
 // Client takes bytes that the client is about to send and says how to begin
@@ -15,9 +16,15 @@ type Step struct {
 //
 // An AUTH is called for where one must follow (behind RESET, which logs the
 // connection out) and, if want is set, at the first place where one may. The
-// rest is held where it is a command whose name is not complete: what has to
-// go out before a command has to go out before all of it.
+// rest is held where it is a command whose name is not complete, for what has
+// to go out before a command has to go out before all of it; where it is a
+// blocking command whose time-out is not complete; and behind one that was sent
+// with a time-out of ours.
 func (t *Tracker) Client(b []byte, want bool) Step {
+	if t.block != nil {
+		return t.behindBlock(b, want)
+	}
+	t.withheld = false
 	if t.stopped != None {
 		return Step{Send: len(b)}
 	}
@@ -36,7 +43,7 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 		case t.switchTo != 0:
 			t.requests.Rewind()
 			return Step{Send: start, Insert: t.switchUpstream()}
-		case !done && start >= 0 && !t.requests.Named() && !t.requests.AtBoundary():
+		case !done && start >= 0 && !t.requests.AtBoundary() && (!t.requests.Named() || t.awaitsTimeout(n-start)):
 			t.requests.Rewind()
 			return Step{Send: start, Hold: true}
 		case !done:
@@ -49,7 +56,11 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 			t.stop(Unfollowable) // what is due already is still told apart
 			return Step{Send: len(b)}
 		}
-		t.sent(t.classify())
+		e := t.classify()
+		if e.kind == blocking && start >= 0 && t.shorten(b[start:n]) {
+			return Step{Send: start, Skip: n - start}
+		}
+		t.sent(e)
 		if t.stopped != None {
 			return Step{Send: len(b)}
 		}
@@ -58,6 +69,18 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 		}
 	}
 	return Step{Send: n}
+}
+
+// behindBlock is Client while a blocking command is not answered for good.
+func (t *Tracker) behindBlock(b []byte, want bool) Step {
+	switch {
+	case !t.block.pending():
+		t.withheld = len(b) > 0
+		return Step{Hold: true}
+	case want && t.Deferred() == None:
+		return Step{Auth: true}
+	}
+	return Step{Insert: t.insert()}
 }
 
 // sent records a command that the client has completed.

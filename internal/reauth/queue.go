@@ -23,7 +23,9 @@ const (
 	replySkip
 	skipped // the command behind CLIENT REPLY SKIP
 	blocking
-	ping // to a RESP2 subscriber it is answered in another form
+	shortened // a blocking command that was sent with another time-out
+	lookup    // ours: an XREVRANGE
+	ping      // to a RESP2 subscriber it is answered in another form
 	monitor
 	replicate
 )

@@ -79,6 +79,12 @@ func (t *Tracker) begins(b []byte) Verdict {
 				return Swallow
 			}
 			return Pass // a message, before the refusal to switch to what is spoken anyway
+		case shortened:
+			if t.holdsReply(c) {
+				return Hold
+			}
+		case lookup:
+			return Hold
 		case replicate:
 			t.raw = true
 			return Pass
@@ -119,8 +125,13 @@ func (t *Tracker) dropUnseen() {
 // hold keeps a line until it is known who it is for.
 func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 	t.held = append(t.held, b...)
-	if t.rewriting {
+	switch {
+	case t.rewriting:
 		return t.rewrite(len(b), done, err)
+	case t.queue.awaits(lookup):
+		return t.holdLookup(len(b), done, err)
+	case t.queue.awaits(shortened):
+		return t.holdReply(len(b), done, err)
 	}
 	if err != nil || len(t.held) > maxHeld {
 		t.verdict = Pass
@@ -209,6 +220,9 @@ func (t *Tracker) ended() {
 		t.subOpen-- // an error answers all of them at once
 	case blocking:
 		t.blocking--
+	case shortened:
+		t.blocking--
+		t.block = nil
 	case monitor:
 		t.monOpen--
 		t.seenMonitor = ok

@@ -8,7 +8,11 @@
 // doubt forbids.
 package reauth
 
-import "github.com/entraredis/entraredis/internal/resp"
+import (
+	"time"
+
+	"github.com/entraredis/entraredis/internal/resp"
+)
 
 // Reason says why no AUTH may be sent at this instant. The zero value means
 // that it may.
@@ -53,6 +57,11 @@ const (
 // is not safe for concurrent use; calls of Client and Injected must be made in
 // the order in which the bytes are sent.
 type Tracker struct {
+	// Block, if set, says what time it is and how long a command may block
+	// from now on; longer ones are sent with shorter time-outs, again and
+	// again. It is called by Client and Server.
+	Block func() (now time.Time, longest time.Duration)
+
 	requests resp.Requests
 	replies  resp.Replies
 	queue    queue // what is still to be answered
@@ -73,6 +82,8 @@ type Tracker struct {
 	prefixed bool   // behind ASKING or CLIENT CACHING
 	tracking bool   // CLIENT TRACKING was used
 	upgraded bool   // upstream speaks RESP3, on our initiative, to a client that does not
+	block    *block // that is not answered for good yet
+	withheld bool   // Client held back what stands behind it
 	switchTo int    // the protocol that upstream has to speak before the command that has begun
 	// mustAuth: the last command was a RESET, which logs the connection out.
 	mustAuth bool
@@ -141,6 +152,9 @@ func (t *Tracker) monitors() bool { return t.monOpen > 0 || t.seenMonitor }
 // ClientWaits reports whether a reply is due to the client for certain, so that
 // it may be expected to read.
 func (t *Tracker) ClientWaits() bool {
+	if t.block != nil {
+		return true
+	}
 	unseen := false
 	for i := range t.queue.len {
 		switch t.queue.at(i).kind {

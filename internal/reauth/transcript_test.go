@@ -35,7 +35,7 @@ func (c *chat) sendWith(line string) (own string) {
 	b := resp.AppendCommand(nil, strings.Fields(line)...)
 	for {
 		step := c.step(b, false)
-		if step.Auth || step.Hold || step.Insert == nil && step.Send != len(b) || step.Insert != nil && step.Send != 0 {
+		if step.Auth || step.Hold || step.Skip != 0 || step.Insert == nil && step.Send != len(b) || step.Insert != nil && step.Send != 0 {
 			c.t.Fatalf("send %q: got %+v", line, step)
 		}
 		if step.Insert == nil {
