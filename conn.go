@@ -64,6 +64,7 @@ func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
 		state:    authState{token: tok},
 	}
 	c.tracker.Block = c.mayBlock
+	c.tracker.Authenticate = d.ClientAuth
 	d.count(func(s *Stats) { s.Open++ })
 	c.forget = d.Source.Subscribe(c.newToken)
 	// A token that came between AUTH and Subscribe was announced to nobody.

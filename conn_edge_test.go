@@ -223,3 +223,19 @@ func TestWriteDeadlineBehindOurs(t *testing.T) {
 		}
 	})
 }
+
+func TestClientAuth(t *testing.T) {
+	withDialer(t, emulator.Options{}, func(s *setup) {
+		s.dialer.ClientAuth = func(username, password []byte) bool { return string(password) == "local" }
+		c := s.dial()
+		defer c.Close()
+		c.do("+OK\r\n", "AUTH", "local")
+		c.do("-WRONGPASS invalid username-password pair or user is disabled.\r\n", "AUTH", "me", "other")
+		c.do("+OK\r\n", "SET", "k", "v")
+		pass(3 * tokenLife)
+		c.do("$1\r\nv\r\n", "GET", "k")
+		if st := s.dialer.Stats(); st.Expired != 0 || st.ReauthRefused != 0 {
+			t.Errorf("got %+v, want a connection that is kept authenticated", st)
+		}
+	})
+}

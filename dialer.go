@@ -53,6 +53,14 @@ type Dialer struct {
 	// policy does not permit it is no error.
 	ClientName string
 
+	// ClientAuth, if set, answers AUTH and HELLO with AUTH that come from whoever
+	// uses the connection; they do not reach the service then. A program may so
+	// hand connections out to others. (AUTH with a password alone has the
+	// username "default".) It is called with locks held, and must return at once.
+	// Nil: they go to the service, and if it accepts one, the connection is
+	// re-authenticated no longer.
+	ClientAuth func(username, password []byte) bool
+
 	// KeepAlive is the period of TCP keep-alive probes. Zero: 15 seconds;
 	// negative: none.
 	KeepAlive time.Duration
@@ -85,7 +93,8 @@ type Dialer struct {
 // The connection's deadlines, concurrency and Close are those of net.Conn.
 // Commands go out as they were written, except that an AUTH may go out between
 // two of them; its reply is not seen. If the client sends AUTH or HELLO with
-// AUTH itself and succeeds, the connection is its own from then on. Bytes from
+// AUTH itself and succeeds, the connection is its own from then on, unless
+// ClientAuth is set. Bytes from
 // upstream that are not RESP end the connection.
 func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if d.Source == nil {

@@ -14,9 +14,9 @@ import (
 // command is sent again with what remains of the client's own time-out. In
 // between the client's later bytes wait, for to Redis they stand behind it.
 
-// maxBlocking bounds the commands that are held until they are complete, in
-// bytes, so that their time-out can be changed.
-const maxBlocking = 16 << 10
+// maxHolding bounds the commands that are held until they are complete, in
+// bytes, so that they can be changed.
+const maxHolding = 16 << 10
 
 // shortest is the least time-out that is sent: Redis counts in milliseconds,
 // and 0 is for ever.
@@ -77,7 +77,7 @@ func (t *Tracker) shortens() bool {
 // awaitsTimeout reports whether the command that has begun, so many bytes of
 // it, is to be held until it is complete.
 func (t *Tracker) awaitsTimeout(size int) bool {
-	if size > maxBlocking || !t.shortens() {
+	if size > maxHolding || !t.shortens() {
 		return false
 	}
 	_, ok := timeouts[string(t.requests.Name())]
@@ -87,7 +87,7 @@ func (t *Tracker) awaitsTimeout(size int) bool {
 // shorten reports whether the complete blocking command in raw would outlast
 // the token. If so it is taken over.
 func (t *Tracker) shorten(raw []byte) bool {
-	if len(raw) > maxBlocking || !t.shortens() {
+	if len(raw) > maxHolding || !t.shortens() {
 		return false
 	}
 	where, ok := timeouts[string(t.requests.Name())]

@@ -43,7 +43,7 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 		case t.switchTo != 0:
 			t.requests.Rewind()
 			return Step{Send: start, Insert: t.switchUpstream()}
-		case !done && start >= 0 && !t.requests.AtBoundary() && (!t.requests.Named() || t.awaitsTimeout(n-start)):
+		case !done && start >= 0 && !t.requests.AtBoundary() && (!t.requests.Named() || t.awaitsTimeout(n-start) || t.answersAuth(n-start)):
 			t.requests.Rewind()
 			return Step{Send: start, Hold: true}
 		case !done:
@@ -59,6 +59,12 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 		e := t.classify()
 		if e.kind == blocking && start >= 0 && t.shorten(b[start:n]) {
 			return Step{Send: start, Skip: n - start}
+		}
+		if t.Authenticate != nil && start >= 0 {
+			if step, ok := t.answerAuth(b[start:n], e); ok {
+				step.Send, step.Skip = start, n-start
+				return step
+			}
 		}
 		t.sent(e)
 		if t.stopped != None {

@@ -38,6 +38,8 @@ type entry struct {
 	// n: commands in a run of plain ones; confirmations due of an
 	// (un)subscription, 0 meaning one for each that stands; version of hello.
 	n int
+	// answer: what the client sees in place of the reply to an AUTH of ours.
+	answer answer
 }
 
 // maxEntries bounds a queue. Runs of plain commands are one entry, so only a

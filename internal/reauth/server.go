@@ -185,6 +185,7 @@ func (t *Tracker) ended() {
 			return
 		}
 		t.answered(e.kind)
+		t.held = append(t.held, e.answer.reply()...)
 	case clientAuth:
 		t.ownAuth--
 		t.clientAuth = t.clientAuth || ok

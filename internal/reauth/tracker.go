@@ -62,6 +62,10 @@ type Tracker struct {
 	// again. It is called by Client and Server.
 	Block func() (now time.Time, longest time.Duration)
 
+	// Authenticate, if set, answers the client's own AUTH and HELLO AUTH, which
+	// then do not reach the server. It is called by Client.
+	Authenticate func(username, password []byte) bool
+
 	requests resp.Requests
 	replies  resp.Replies
 	queue    queue // what is still to be answered
@@ -84,6 +88,7 @@ type Tracker struct {
 	upgraded bool   // upstream speaks RESP3, on our initiative, to a client that does not
 	block    *block // that is not answered for good yet
 	withheld bool   // Client held back what stands behind it
+	standsIn answer // the AUTH that is injected next, for one of the client's
 	switchTo int    // the protocol that upstream has to speak before the command that has begun
 	// mustAuth: the last command was a RESET, which logs the connection out.
 	mustAuth bool
@@ -157,8 +162,12 @@ func (t *Tracker) ClientWaits() bool {
 	}
 	unseen := false
 	for i := range t.queue.len {
-		switch t.queue.at(i).kind {
-		case auth, authUnseen, ownHello, replySkip, skipped:
+		switch e := t.queue.at(i); e.kind {
+		case auth:
+			if e.answer != nothing {
+				return true
+			}
+		case authUnseen, ownHello, replySkip, skipped:
 		case replyOff:
 			unseen = true
 		case replyOn:
@@ -176,6 +185,8 @@ func (t *Tracker) ClientWaits() bool {
 // was given so far.
 func (t *Tracker) Injected() {
 	t.mustAuth = false
+	e := entry{kind: auth, answer: t.standsIn}
+	t.standsIn = nothing
 	if t.off {
 		// If CLIENT REPLY OFF was refused after all, the reply is still ours.
 		t.queue.push(entry{kind: authUnseen})
@@ -183,7 +194,7 @@ func (t *Tracker) Injected() {
 		return
 	}
 	t.inFlight++
-	t.queue.push(entry{kind: auth})
+	t.queue.push(e)
 }
 
 // TakeAnswer returns the oldest answer to an AUTH of ours that has not been

@@ -23,6 +23,10 @@ func (t *Tracker) wantsSwitch(name []byte) int {
 			return 3
 		}
 	case unsubscribe, ping:
+	case clientAuth:
+		if t.upgraded && t.Authenticate == nil {
+			return 2
+		}
 	default:
 		if t.upgraded && string(name) != "QUIT" {
 			return 2
