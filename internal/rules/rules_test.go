@@ -39,6 +39,10 @@ var forbidden = map[string]map[string]string{
 		module:               "a credential can be had without Redis",
 		module + "/emulator": "test servers stay in tests",
 	},
+	"./proxy": {
+		module + "/credential": "the proxy is given a source, and does not ask from where",
+		module + "/emulator":   "test servers stay in tests",
+	},
 	"./internal/resp": {
 		"github.com": "only the standard library: everything else stands on it",
 	},

@@ -1,0 +1,219 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/entraredis/entraredis"
+)
+
+const (
+	defaultLoginTimeout = 15 * time.Second
+
+	// quiet is how long a client that is owed nothing has to be silent before
+	// Shutdown closes it.
+	quiet = 250 * time.Millisecond
+
+	// lastWords bounds how long the error that ends a connection may take to
+	// reach the client.
+	lastWords = time.Second
+)
+
+// The reasons for the end of a client, beside errors.
+var (
+	errDraining = errors.New("proxy shuts down")
+	errLeft     = errors.New("client left")
+	errUpstream = errors.New("upstream ended")
+
+	errSlowLogin = errors.New("client did not authenticate in time")
+)
+
+// client is one connection of a client, with its upstream.
+type client struct {
+	proxy  *Proxy
+	conn   net.Conn
+	since  time.Time
+	ctx    context.Context // ended with the client; the cause is the reason
+	cancel context.CancelCauseFunc
+
+	up, down atomic.Uint64
+	owed     atomic.Bool  // the client has sent something behind the last reply
+	active   atomic.Int64 // when bytes moved last, as Unix nanoseconds
+}
+
+func (c *client) end(why error) { c.cancel(why) }
+
+// isQuiet reports whether nothing seems to be under way.
+func (c *client) isQuiet() bool {
+	return !c.owed.Load() && time.Since(time.Unix(0, c.active.Load())) > quiet
+}
+
+func (c *client) serve() {
+	defer c.proxy.leave(c)
+	defer c.conn.Close()
+	c.active.Store(time.Now().UnixNano())
+	// Whoever reads or writes is woken by what ends the client.
+	stop := context.AfterFunc(c.ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	err := c.carry()
+	if cause := context.Cause(c.ctx); cause != nil {
+		err = cause
+	}
+	c.end(err)
+	log := c.proxy.log.Debug
+	if err != errDraining && err != errLeft && err != errUpstream {
+		log = c.proxy.log.Warn
+	}
+	log("client left", "client", remote(c.conn), "target", c.proxy.Addr, "reason", err, "after", time.Since(c.since).Round(time.Millisecond),
+		"bytes_up", c.up.Load(), "bytes_down", c.down.Load())
+}
+
+// carry does all there is to do for the client, and returns why it ended.
+func (c *client) carry() error {
+	begun, err := c.greet()
+	if err != nil {
+		return err
+	}
+	upstream, err := c.proxy.Dialer.DialContext(c.ctx, "tcp", c.proxy.Addr)
+	if err != nil {
+		if c.ctx.Err() != nil {
+			return errLeft
+		}
+		c.proxy.count(func(s *Stats) { s.DialFailures++ })
+		c.say(dialRefusal(err))
+		return err
+	}
+	defer upstream.Close()
+	stop := context.AfterFunc(c.ctx, func() { upstream.Close() })
+	defer stop()
+	c.proxy.log.Debug("client connected", "client", remote(c.conn), "target", c.proxy.Addr)
+
+	upEnded, downEnded := make(chan error, 1), make(chan error, 1)
+	go func() { upEnded <- c.carryUp(upstream, begun) }()
+	go func() { downEnded <- c.carryDown(upstream) }()
+	select {
+	case err = <-upEnded:
+		if err == errLeft {
+			c.awaitReplies(downEnded)
+		}
+		c.end(err)
+		<-downEnded
+	case err = <-downEnded:
+		c.end(err)
+		<-upEnded
+	}
+	return err
+}
+
+// awaitReplies gives the replies to what a client asked for last a chance: it
+// may have closed only its own direction.
+func (c *client) awaitReplies(downEnded chan error) {
+	tick := time.NewTicker(quiet / 5)
+	defer tick.Stop()
+	for since := time.Now(); c.owed.Load() && time.Since(since) < lastWords; {
+		select {
+		case err := <-downEnded:
+			downEnded <- err
+			return
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// carryUp carries from the client to upstream, begun first.
+func (c *client) carryUp(upstream net.Conn, begun []byte) error {
+	in := buffer{}
+	defer in.release()
+	for b := begun; ; {
+		if len(b) > 0 {
+			c.owed.Store(true)
+			c.active.Store(time.Now().UnixNano())
+			n, err := upstream.Write(b)
+			c.up.Add(uint64(n))
+			if err != nil {
+				return errUpstream
+			}
+		}
+		var err error
+		if b, err = in.read(c.conn); err != nil {
+			return errLeft
+		}
+	}
+}
+
+// carryDown carries from upstream to the client.
+func (c *client) carryDown(upstream net.Conn) error {
+	in := buffer{}
+	defer in.release()
+	for {
+		b, err := in.read(upstream)
+		if err != nil {
+			if err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+				err = errUpstream
+			}
+			return err
+		}
+		n, err := c.conn.Write(b)
+		c.down.Add(uint64(n))
+		if err != nil {
+			return errLeft
+		}
+		c.owed.Store(false)
+		c.active.Store(time.Now().UnixNano())
+	}
+}
+
+// dialRefusal is what a client is told if its upstream cannot be opened.
+func dialRefusal(err error) string {
+	prefix := "ERR"
+	if _, ok := errors.AsType[*entraredis.TokenError](err); ok {
+		prefix = "NOAUTH"
+	}
+	if e, ok := errors.AsType[*entraredis.AuthError](err); ok && e.Reply != "" {
+		prefix = "NOAUTH"
+	}
+	return prefix + " entraredis: " + strings.TrimPrefix(err.Error(), "entraredis: ")
+}
+
+// say sends an error reply that ends the connection.
+func (c *client) say(line string) { lastReply(c.conn, line) }
+
+func dismiss(c net.Conn, line string) {
+	defer c.Close()
+	lastReply(c, line)
+}
+
+// lastReply sends an error and waits until the client had a chance to read it:
+// closing with unread bytes would reset the connection, and take the error away.
+func lastReply(c net.Conn, line string) {
+	line = strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, line)
+	c.SetDeadline(time.Now().Add(lastWords))
+	if _, err := io.WriteString(c, "-"+line+"\r\n"); err != nil {
+		return
+	}
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+		io.Copy(io.Discard, io.LimitReader(c, 1<<20))
+	}
+}
+
+func remote(c net.Conn) string {
+	if a := c.RemoteAddr(); a != nil && a.String() != "" {
+		return a.String()
+	}
+	return "unix"
+}

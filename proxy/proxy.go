@@ -1,0 +1,257 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/entraredis/entraredis"
+)
+
+// Proxy carries the connections of clients to one cache. Dialer and Addr must
+// be set; the fields must not be changed once Serve was called. It is safe for
+// concurrent use and must not be copied.
+type Proxy struct {
+	// Dialer opens the upstream connections. Its ClientAuth is set by the
+	// proxy, so it must be the proxy's own.
+	Dialer *entraredis.Dialer
+
+	// Addr is the cache's address, "host:port".
+	Addr string
+
+	// Auth decides on the username and password of a client, which it sends
+	// with AUTH or HELLO; with AUTH PASSWORD the username is "default". Nil:
+	// clients need none, and what they send is accepted. It must be safe for
+	// concurrent use and return at once. See [Password].
+	Auth func(username, password []byte) bool
+
+	// MaxClients bounds the clients that are connected at a time. One more is
+	// told so in Redis's words and closed. Zero: no bound.
+	MaxClients int
+
+	// LoginTimeout bounds how long a client may take to authenticate, if Auth
+	// is set. Zero: 15 seconds.
+	LoginTimeout time.Duration
+
+	// Logger is told of clients that come and go (level debug) and of upstreams
+	// that cannot be opened (level warn). Never of what they send. Nil: silent.
+	Logger *slog.Logger
+
+	once     sync.Once
+	log      *slog.Logger
+	mu       sync.Mutex // guards the rest
+	clients  map[*client]struct{}
+	doors    map[net.Listener]struct{}
+	draining bool
+	left     chan struct{} // closed when the last client has left, if somebody waits for that
+	stats    Stats
+}
+
+// ErrClosed is what Serve returns behind Shutdown or Close.
+var ErrClosed = errors.New("proxy: closed")
+
+// Stats counts what a Proxy did.
+type Stats struct {
+	Clients      int    // connected now
+	Accepted     uint64 // since the beginning
+	Refused      uint64 // of these, because there were too many
+	LoginsFailed uint64 // wrong passwords
+	DialFailures uint64 // upstreams that could not be opened
+	BytesUp      uint64 // from clients to the cache, of connections that have ended
+	BytesDown    uint64
+}
+
+// Stats returns a snapshot.
+func (p *Proxy) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Clients = len(p.clients)
+	return s
+}
+
+func (p *Proxy) count(change func(*Stats)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.stats)
+}
+
+func (p *Proxy) init() {
+	p.once.Do(func() {
+		p.log = p.Logger
+		if p.log == nil {
+			p.log = slog.New(slog.DiscardHandler)
+		}
+		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
+		p.Dialer.ClientAuth = p.permits
+	})
+}
+
+func (p *Proxy) permits(username, password []byte) bool {
+	return p.Auth == nil || p.Auth(username, password)
+}
+
+// Serve accepts clients from l until Shutdown, Close or an error of l, and
+// closes l. It may be called with several listeners. The error is never nil.
+func (p *Proxy) Serve(l net.Listener) error {
+	p.init()
+	defer l.Close()
+	if !p.open(l) {
+		return ErrClosed
+	}
+	defer p.shut(l)
+	var pause time.Duration
+	for {
+		c, err := l.Accept()
+		if err == nil {
+			pause = 0
+			if cl := p.admit(c); cl != nil {
+				go cl.serve()
+			}
+			continue
+		}
+		if p.isDraining() {
+			return ErrClosed
+		}
+		if !passes(err) {
+			return err
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		p.log.Warn("accept", "error", err, "pause", pause)
+		time.Sleep(pause)
+	}
+}
+
+// passes reports whether Accept may work again: others give file descriptors
+// back, or it was one client that left too early.
+func passes(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Proxy) open(l net.Listener) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.draining {
+		p.doors[l] = struct{}{}
+	}
+	return !p.draining
+}
+
+func (p *Proxy) shut(l net.Listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.doors, l)
+}
+
+func (p *Proxy) isDraining() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.draining
+}
+
+// admit returns the client on c, or nil if there is no room for it.
+func (p *Proxy) admit(c net.Conn) *client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Accepted++
+	if p.draining {
+		c.Close()
+		return nil
+	}
+	if p.MaxClients > 0 && len(p.clients) >= p.MaxClients {
+		p.stats.Refused++
+		go dismiss(c, "ERR max number of clients reached")
+		return nil
+	}
+	cl := &client{proxy: p, conn: c, since: time.Now()}
+	cl.ctx, cl.cancel = context.WithCancelCause(context.Background())
+	p.clients[cl] = struct{}{}
+	return cl
+}
+
+// leave is the end of a client.
+func (p *Proxy) leave(c *client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.clients, c)
+	p.stats.BytesUp += c.up.Load()
+	p.stats.BytesDown += c.down.Load()
+	if len(p.clients) == 0 && p.left != nil {
+		close(p.left)
+		p.left = nil
+	}
+}
+
+// Shutdown stops accepting, and closes each client once it has the replies it
+// waited for and has been quiet for a quarter of a second: pools keep their
+// connections for ever, so they are not waited for. It returns when all have
+// left, or with ctx's error; Close ends those that remain.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	left := p.drain()
+	tick := time.NewTicker(quiet / 5)
+	defer tick.Stop()
+	for {
+		for _, c := range p.all() {
+			if c.isQuiet() {
+				c.end(errDraining)
+			}
+		}
+		select {
+		case <-left:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// drain closes the doors. The channel is closed when the last client has left.
+func (p *Proxy) drain() <-chan struct{} {
+	p.init()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.draining = true
+	for l := range p.doors {
+		l.Close()
+	}
+	left := make(chan struct{})
+	switch {
+	case len(p.clients) == 0:
+		close(left)
+	case p.left == nil:
+		p.left = left
+	default:
+		left = p.left
+	}
+	return left
+}
+
+// Close stops accepting and ends all clients. It returns when they have left.
+func (p *Proxy) Close() error {
+	left := p.drain()
+	for _, c := range p.all() {
+		c.end(errDraining)
+	}
+	<-left
+	return nil
+}
+
+func (p *Proxy) all() []*client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*client, 0, len(p.clients))
+	for c := range p.clients {
+		all = append(all, c)
+	}
+	return all
+}
