@@ -58,8 +58,9 @@ func certificate(name string) (*x509.Certificate, error) {
 	}, nil
 }
 
-// server returns the TLS side of a server that proves exactly these names.
-func (a *authority) server(names []string, addresses []net.IP) (*tls.Config, error) {
+// server returns the TLS side of a server that proves exactly these names;
+// change, unless nil, alters its certificate before it is signed.
+func (a *authority) server(names []string, addresses []net.IP, change func(*x509.Certificate)) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make server key: %w", err)
@@ -71,6 +72,9 @@ func (a *authority) server(names []string, addresses []net.IP) (*tls.Config, err
 	template.DNSNames, template.IPAddresses = names, addresses
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	if change != nil {
+		change(template)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("make server certificate: %w", err)

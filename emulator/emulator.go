@@ -45,13 +45,15 @@ import (
 type Emulator struct {
 	options Options
 	offset  atomic.Int64 // of the clock, in nanoseconds
-	key     *jwt.Key
-	ca      *authority
-	issuer  *issuer.Issuer
-	front   *front.Server
-	store   *miniredis.Miniredis // nil with a Backend of the caller
-	faults  *faults
-	header  string // IdentityHeader
+	// entraOff refuses every AUTH.
+	entraOff atomic.Bool
+	key      *jwt.Key
+	ca       *authority
+	issuer   *issuer.Issuer
+	front    *front.Server
+	store    *miniredis.Miniredis // nil with a Backend of the caller
+	faults   *faults
+	header   string // IdentityHeader
 
 	transport *transport
 	redis     net.Listener // nil with NoListen, as the two below
@@ -107,7 +109,7 @@ func (e *Emulator) build() (err error) {
 	e.issuer = issuer.New(issuer.Config{
 		TenantID: o.TenantID, Principals: forIssuer(o.Principals), Key: e.key, Now: e.Now,
 		TokenLifetime: o.TokenLifetime, RefreshIn: o.RefreshIn, IdentityHeader: e.header,
-		Wrap: e.faults.wrap, Logger: o.Logger,
+		Wrap: e.faults.wrap, Change: e.faults.claims, Logger: o.Logger,
 	})
 	backend := o.Backend
 	if backend == nil {
@@ -117,7 +119,7 @@ func (e *Emulator) build() (err error) {
 	e.front = front.New(front.Config{
 		Flavor: string(o.Flavor), Verify: e.verify, Backend: backend, Now: e.Now, Grace: o.Grace,
 		RefuseHello: func() bool { return o.RefuseHello },
-		AuthFault:   e.faults.auth(o.AuthDelay), Logger: o.Logger,
+		AuthFault:   e.faults.auth(o.AuthDelay), CommandFault: e.faults.command, Logger: o.Logger,
 	})
 	e.transport = &transport{
 		issuer: e.issuer.Authority(), identity: e.issuer.Identity(),
@@ -128,11 +130,11 @@ func (e *Emulator) build() (err error) {
 
 // listen opens the three addresses.
 func (e *Emulator) listen(ctx context.Context) error {
-	redisTLS, err := e.ca.server([]string{e.Host()}, nil)
+	redisTLS, err := e.ca.server([]string{e.Host()}, nil, nil)
 	if err != nil {
 		return err
 	}
-	issuerTLS, err := e.ca.server([]string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	issuerTLS, err := e.ca.server([]string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return err
 	}
@@ -140,9 +142,9 @@ func (e *Emulator) listen(ctx context.Context) error {
 	if e.redis, err = config.Listen(ctx, "tcp", e.options.RedisAddr); err != nil {
 		return fmt.Errorf("listen for redis: %w", err)
 	}
-	redis := e.redis
+	redis := net.Listener(faultyListener{e.redis, e.faults})
 	if !e.options.Plaintext {
-		redis = tls.NewListener(redis, redisTLS)
+		redis = tls.NewListener(redis, e.faults.handshake(redisTLS, e.ca, e.Host()))
 	}
 	e.running.Go(func() {
 		if err := e.front.Serve(redis); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -236,7 +238,7 @@ func (e *Emulator) Dial(ctx context.Context) (net.Conn, error) {
 	default:
 	}
 	client, server := newPipe()
-	e.running.Go(func() { e.front.ServeConn(server) })
+	e.running.Go(func() { e.front.ServeConn(e.faults.conn(server)) })
 	return client, nil
 }
 

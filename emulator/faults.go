@@ -19,14 +19,33 @@ import (
 type Fault struct {
 	// Endpoint names what fails: "token", "openid", "keys", "instance",
 	// "userrealm", "devicecode", "devicelogin", "authorize" of the issuer,
-	// "msi" and "imds" of managed identity, "redis-auth" (AUTH) and
-	// "redis-hello" (HELLO with AUTH) of Redis. "" = all of HTTP.
+	// "msi" and "imds" of managed identity; "redis-accept" (the connection,
+	// before anything is read from it), "redis-tls" (the handshake),
+	// "redis-auth" (AUTH), "redis-hello" (HELLO with AUTH) and "redis-command"
+	// (any command) of Redis; and "claims", the access tokens that the
+	// issuer and managed identity give out. "" = all of HTTP.
 	Endpoint string
 
 	// Status and Body are the HTTP answer; a Body alone has status 200. For
-	// redis-* Body is the error line, without the leading minus.
+	// Redis Body is the error line, without the leading minus.
 	Status int
 	Body   string
+
+	// Command limits redis-command to commands that begin with these words,
+	// such as "CLUSTER SLOTS". "" = all.
+	Command string
+
+	// Reply is what redis-command answers instead of an error line: RESP, as
+	// it goes over the wire.
+	Reply string
+
+	// Certificate is what redis-tls presents: one of the Certificate
+	// constants. "" = the good one.
+	Certificate string
+
+	// Claims are put over those of the tokens given out; nil removes one. The
+	// answer around the token stays as it was. For the endpoint "claims".
+	Claims map[string]any
 
 	// Delay holds the answer back.
 	Delay time.Duration
@@ -58,9 +77,12 @@ type setFault struct {
 }
 
 func (f *faults) add(fault Fault) (clear func()) {
-	endpoints := append(issuer.Endpoints(), "", "redis-auth", "redis-hello")
+	endpoints := append(issuer.Endpoints(), "", "claims", "redis-accept", "redis-tls", "redis-auth", "redis-hello", "redis-command")
 	if !slices.Contains(endpoints, fault.Endpoint) {
 		panic(fmt.Sprintf("emulator: fault for the unknown endpoint %q; there are %s", fault.Endpoint, strings.Join(endpoints, " ")))
+	}
+	if !slices.Contains([]string{"", CertificateExpired, CertificateFuture, CertificateOtherName, CertificateUnknownCA}, fault.Certificate) {
+		panic(fmt.Sprintf("emulator: fault with the unknown certificate %q", fault.Certificate))
 	}
 	s := &setFault{Fault: fault, left: fault.Count, cleared: make(chan struct{})}
 	f.mu.Lock()
@@ -78,10 +100,16 @@ func (f *faults) add(fault Fault) (clear func()) {
 
 // take returns the fault that hits a request to the endpoint, nil if none.
 func (f *faults) take(endpoint string) *setFault {
+	return f.takeFor(endpoint, func(*setFault) bool { return true })
+}
+
+// takeFor is take among the faults that fit.
+func (f *faults) takeFor(endpoint string, fits func(*setFault) bool) *setFault {
+	http := endpoint != "claims" && !strings.HasPrefix(endpoint, "redis-")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, s := range f.set {
-		if s.Endpoint != endpoint && (s.Endpoint != "" || strings.HasPrefix(endpoint, "redis-")) {
+		if s.Endpoint != endpoint && (s.Endpoint != "" || !http) || !fits(s) {
 			continue
 		}
 		if s.Count > 0 {

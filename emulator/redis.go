@@ -12,6 +12,9 @@ import (
 // verify decides about an AUTH. The service tells the client none of these
 // reasons; they are for the log.
 func (e *Emulator) verify(username, password string) (front.Session, error) {
+	if e.entraOff.Load() {
+		return front.Session{}, errEntraOff
+	}
 	claims, err := e.key.Verify(password)
 	if err != nil {
 		return front.Session{}, err

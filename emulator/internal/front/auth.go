@@ -63,8 +63,12 @@ func (c *conn) authenticate(command, user, pass string) (refusal string, ok bool
 // abort closes the connection the hard way, by a TCP reset where it can.
 func (c *conn) abort() {
 	nc := c.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
+	for {
+		below, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = below.NetConn()
 	}
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetLinger(0)

@@ -41,6 +41,16 @@ func (c *conn) command(args [][]byte) bool {
 			return false
 		}
 	}
+	if reply, reset := c.s.cfg.CommandFault(c.present, args); reset {
+		c.abort()
+		return false
+	} else if reply != nil {
+		if !c.drain() {
+			return false
+		}
+		c.say(reply)
+		return true
+	}
 	cmd, problem := c.lookup(args)
 	switch {
 	case problem != "":

@@ -60,6 +60,10 @@ type Config struct {
 	// reset closes the connection. nil: no faults.
 	AuthFault func(ctx context.Context, command string) (reply string, reset bool)
 
+	// CommandFault is called before each command, as AuthFault is before each
+	// AUTH. A reply is sent as it is instead of an answer. nil: no faults.
+	CommandFault func(ctx context.Context, args [][]byte) (reply []byte, reset bool)
+
 	Logger *slog.Logger // nil: silent. Never given a password
 }
 
@@ -75,6 +79,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AuthFault == nil {
 		c.AuthFault = func(context.Context, string) (string, bool) { return "", false }
+	}
+	if c.CommandFault == nil {
+		c.CommandFault = func(context.Context, [][]byte) ([]byte, bool) { return nil, false }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -56,7 +56,9 @@ type Config struct {
 	RefreshIn      time.Duration // 0 = refresh_in is not sent
 	IdentityHeader string        // what X-IDENTITY-HEADER must hold
 	// Wrap is put around the handler of each endpoint; nil = none.
-	Wrap   func(endpoint string, h http.Handler) http.Handler
+	Wrap func(endpoint string, h http.Handler) http.Handler
+	// Change alters the claims of each access token before it is signed; nil = none.
+	Change func(claims map[string]any)
 	Logger *slog.Logger
 }
 
@@ -80,6 +82,9 @@ type Issuer struct {
 func New(c Config) *Issuer {
 	if c.Wrap == nil {
 		c.Wrap = func(_ string, h http.Handler) http.Handler { return h }
+	}
+	if c.Change == nil {
+		c.Change = func(map[string]any) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -111,7 +116,15 @@ func (s *Issuer) Authority() http.Handler {
 	handle("authorize", "GET /{tenant}/oauth2/v2.0/authorize", s.authorizePage)
 	handle("authorize", "POST /{tenant}/oauth2/v2.0/authorize", s.authorizeChosen)
 	mux.HandleFunc("/", notEmulated)
-	return mux
+	return s.dated(mux)
+}
+
+// dated answers with the issuer's own time: net/http would give the machine's.
+func (s *Issuer) dated(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.config.Now().UTC().Format(http.TimeFormat))
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Identity returns the handler of the managed identity endpoints, to be served
@@ -122,7 +135,7 @@ func (s *Issuer) Identity() http.Handler {
 	mux.Handle("GET /msi/token", s.config.Wrap("msi", http.HandlerFunc(s.appService)))
 	mux.Handle("GET /metadata/identity/oauth2/token", s.config.Wrap("imds", http.HandlerFunc(s.imds)))
 	mux.HandleFunc("/", notEmulated)
-	return mux
+	return s.dated(mux)
 }
 
 // find returns the first principal that ok accepts, nil if none.

@@ -88,6 +88,7 @@ func (s *Issuer) claims(g grant) (claims map[string]any, expires time.Time) {
 // sign issues an access token.
 func (s *Issuer) sign(g grant) (token string, expires time.Time, err error) {
 	claims, expires := s.claims(g)
+	s.config.Change(claims)
 	token, err = s.config.Key.Sign(claims)
 	if err == nil {
 		s.issued.Add(1)
