@@ -63,9 +63,8 @@ func (x *exam) connect(ctx context.Context) (net.Conn, error) {
 func (x *exam) sayHello(ctx context.Context, r *Result) {
 	reply, err := x.conn.do(ctx, "HELLO", "3")
 	if err != nil {
-		r.fail(Finding{Kind: entraredis.KindUnreachable, Anchor: "connection-reset", Observed: "HELLO 3: " + err.Error(),
-			Means:  "the connection ended right behind AUTH",
-			Remedy: "Try again in a minute: a failover ends connections so. If it stays so, something between here and the cache cuts them."})
+		r.fail(Finding{Kind: entraredis.KindUnreachable, Anchor: "cut-off", Observed: "HELLO 3: " + err.Error(),
+			Means: "the connection ended right behind AUTH", Remedy: cutOffRemedy})
 		return
 	}
 	refused, ok := reply.(refusal)
@@ -118,7 +117,7 @@ func (x *exam) authFinding(err error, took time.Duration) Finding {
 		f.Remedy = "Try again in a minute: a failover ends connections so. If it stays so, look for something in between that looks into the stream."
 	case entraredis.KindUnknown:
 		f.Anchor, f.Means = "odd-refusal", "this is not how Azure refuses a token"
-		f.Remedy = "Check that the address is the cache's own and not a proxy's or another Redis: a Redis without access control lists answers AUTH with a username so."
+		f.Remedy = "Check that the address is the cache's own, not a proxy's or another Redis: a Redis without access control lists answers AUTH with a username so."
 	default: // of the token's times and audience
 		f.Means = e.Kind.Remedy()
 		if e.Err != nil {

@@ -68,9 +68,7 @@ func checkCredential(ctx context.Context, x *exam, r *Result) {
 		}
 	}
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, x.TokenTimeout)
-	defer cancel()
-	token, err := x.source.Token(ctx)
+	token, err := x.source.Token(ctx) // bounded by the Source's RequestTimeout
 	if err != nil && x.seen.newest().Token == "" {
 		r.say("%s: no token", kind)
 		for _, link := range chainLinks(err) {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func (w *watch) finish(r *Result) {
 			Means:    "the connection lived on, with the tokens it had: the issuer or the cache refused now and then"}
 		if w.lastErr != nil {
 			f.Observed += ": " + w.lastErr.Error()
-			f.Remedy = tokenFinding(w.lastErr).Remedy
+			f.Remedy = "Nothing is lost as long as it passes; mend its cause before it lasts longer than a token. " + remedyOf(w.lastErr)
 		}
 		r.warn(f)
 	case w.reauths == 0:
@@ -131,14 +132,19 @@ func (w *watch) dropped(r *Result, err error) {
 	if !w.expires.After(time.Now().Add(beat)) && w.reauths == 0 {
 		f.Kind, f.Anchor = entraredis.KindExpired, "dropped-at-expiry"
 		f.Means = "the token ended and no new one had been accepted on the connection before"
-		f.Remedy = "Mend what kept a new token away: " + orText(w.lastErr, "the credential kept returning the old one")
+		f.Remedy = "Mend what kept a new token away. The credential kept returning the old one: have it acquire a new one."
+		if w.lastErr != nil {
+			f.Means += ": " + w.lastErr.Error()
+			f.Remedy = "Mend what kept a new token away. " + remedyOf(w.lastErr)
+		}
 	}
 	r.fail(f)
 }
 
-func orText(err error, otherwise string) string {
-	if err == nil {
-		return otherwise
+// remedyOf is the remedy of a refused re-AUTH or a failed refresh.
+func remedyOf(err error) string {
+	if e, ok := errors.AsType[*entraredis.AuthError](err); ok {
+		return e.Remedy()
 	}
-	return err.Error()
+	return tokenFinding(err).Remedy
 }

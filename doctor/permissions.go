@@ -87,7 +87,7 @@ func (x *exam) restricted(r *Result, may, mayNot, replies, lacks []string, keysR
 		Remedy: fmt.Sprintf("To permit it, assign another policy (portal: Data Access Configuration > Redis Users) or add to the custom one: %s. See what there is: az redis access-policy list -g <group> -n <cache>", strings.Join(unique(lacks), ", "))}
 	switch {
 	case keysRefused && x.Key == "":
-		f.Anchor = "key-pattern"
+		f.Anchor = "key-unknown"
 		f.Means = "authenticated; the access policy permits certain keys only, and the key that was tried is none of them"
 		f.Remedy = "Run again with a key your program uses: --key <name> (it is not changed). If that is refused too, add a pattern that fits to the policy: ~<prefix>*."
 	case keysRefused:
@@ -101,9 +101,9 @@ func (x *exam) restricted(r *Result, may, mayNot, replies, lacks []string, keysR
 		r.fail(f)
 		return
 	case slices.Contains(mayNot, "connection"):
-		f.Anchor = "no-connection-category"
+		f.Anchor = "no-ping"
 		f.Means = "authenticated; the access policy leaves PING out, with which clients and pools look whether a connection lives"
-		f.Remedy = "Add +@connection to the custom access policy (portal: Data Access Configuration > the policy > Permissions)."
+		f.Remedy = "Add +ping to the custom access policy (portal: Data Access Configuration > the policy > Permissions)."
 	case slices.Contains(mayNot, "write"):
 		f.Anchor = "read-only"
 		f.Means = "authenticated; the identity may read and not write, as with Data Reader"
@@ -129,8 +129,9 @@ func (x *exam) writeProbe(ctx context.Context, r *Result, key string) {
 			Means:  "the command is permitted, and the cache could not carry it out",
 			Remedy: "What the reply names: OOM is a full cache (Overview > Used Memory; a larger size, or an eviction policy), LOADING and CLUSTERDOWN pass, READONLY is a replica: connect by the cache's host name."}
 		if refused.permission() {
-			f.Kind, f.Anchor, f.Remedy = entraredis.KindNoPermission, "", ""
+			f.Kind, f.Anchor = entraredis.KindNoPermission, "write-not-permitted"
 			f.Means = "authenticated; the access policy does not permit the write that was asked for with --write-probe"
+			f.Remedy = "If the program only reads, leave --write-probe out. If it writes other keys than entraredis:doctor:*, this says nothing about those. Otherwise assign a policy that writes, such as Data Contributor."
 		}
 		r.fail(f)
 		r.say("the write probe failed at %s", args[0])
@@ -140,12 +141,13 @@ func (x *exam) writeProbe(ctx context.Context, r *Result, key string) {
 	r.Summary += "; wrote, read and deleted a key"
 }
 
+const cutOffRemedy = "Try again in a minute: a failover ends connections so. If it stays so, look for a proxy or firewall that cuts connections, and at the cache's Errors metric."
+
 // endedIn notes that the connection ended in the midst of a check.
 func (x *exam) endedIn(r *Result, command string, err error) {
 	r.say("the connection ended at %s", command)
-	r.fail(Finding{Kind: entraredis.KindUnreachable, Anchor: "connection-reset", Observed: command + ": " + err.Error(),
-		Means:  "the connection ended in the midst of a command, although AUTH had been accepted",
-		Remedy: "Try again in a minute: a failover ends connections so. If it stays so, look for a proxy or firewall that cuts connections, and at the cache's Errors metric."})
+	r.fail(Finding{Kind: entraredis.KindUnreachable, Anchor: "cut-off", Observed: command + ": " + err.Error(),
+		Means: "the connection ended in the midst of a command, although AUTH had been accepted", Remedy: cutOffRemedy})
 }
 
 func isRefusal(reply any) bool {

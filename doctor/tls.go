@@ -136,6 +136,7 @@ func (x *exam) certificateFinding(f *Finding, e *tls.CertificateVerificationErro
 	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired && now.Before(leaf.NotBefore):
 		f.Kind, f.Anchor = entraredis.KindClockSkew, "certificate-not-yet-valid"
 		f.Means = fmt.Sprintf("the certificate begins at %s and the clock of this machine says %s: most likely the clock is behind", stamp(leaf.NotBefore), stamp(now))
+		f.Remedy = "Set the clock of this machine right (timedatectl, chronyc tracking, w32tm /query /status). If it is right, this is not the cache's certificate: look who answers."
 	case errors.As(e.Err, &invalid) && invalid.Reason == x509.Expired:
 		f.Anchor = "certificate-expired"
 		f.Means = fmt.Sprintf("the certificate ended at %s and the clock of this machine says %s", stamp(leaf.NotAfter), stamp(now))

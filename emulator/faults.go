@@ -43,6 +43,10 @@ type Fault struct {
 	// constants. "" = the good one.
 	Certificate string
 
+	// TLSVersion is the only one redis-tls speaks, such as tls.VersionTLS11; 0 =
+	// 1.2 and 1.3, as Azure.
+	TLSVersion uint16
+
 	// Claims are put over those of the tokens given out; nil removes one. The
 	// answer around the token stays as it was. For the endpoint "claims".
 	Claims map[string]any

@@ -79,7 +79,11 @@ func (f *faults) handshake(config *tls.Config, ca *authority, host string) *tls.
 			reset(hello.Conn)
 			return nil, errReset
 		}
-		return ca.faulty(s.Certificate, host)
+		config, err := ca.faulty(s.Certificate, host)
+		if err == nil && s.TLSVersion != 0 {
+			config.MinVersion, config.MaxVersion = s.TLSVersion, s.TLSVersion
+		}
+		return config, err
 	}
 	return out
 }
