@@ -19,8 +19,8 @@ import (
 type Fault struct {
 	// Endpoint names what fails: "token", "openid", "keys", "instance",
 	// "userrealm", "devicecode", "devicelogin", "authorize" of the issuer,
-	// "msi" and "imds" of managed identity; "redis-accept" (the connection,
-	// before anything is read from it), "redis-tls" (the handshake),
+	// "msi" and "imds" of managed identity; "redis-accept" (a connection,
+	// when its first bytes come), "redis-tls" (the handshake),
 	// "redis-auth" (AUTH), "redis-hello" (HELLO with AUTH) and "redis-command"
 	// (any command) of Redis; and "claims", the access tokens that the
 	// issuer and managed identity give out. "" = all of HTTP.

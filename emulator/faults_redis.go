@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -109,12 +108,12 @@ func (a *authority) faulty(kind, host string) (*tls.Config, error) {
 	return a.server(names, nil, change)
 }
 
-// faultyConn meets the faults for redis-accept when it is first read from.
+// faultyConn meets the faults for redis-accept when its first bytes have come:
+// a reset before that could already fail the client's connect.
 type faultyConn struct {
 	net.Conn
 	faults *faults
-	first  sync.Once
-	err    error // of the first Read
+	past   bool // the first bytes have come; of the reader alone
 	ctx    context.Context
 	leave  context.CancelFunc
 }
@@ -125,20 +124,16 @@ func (f *faults) conn(nc net.Conn) net.Conn {
 }
 
 func (c *faultyConn) Read(p []byte) (int, error) {
-	c.first.Do(func() {
-		s := c.faults.take("redis-accept")
-		if s == nil {
-			return
-		}
-		if !c.faults.wait(c.ctx, s) || s.Reset {
-			reset(c.Conn)
-			c.err = net.ErrClosed
-		}
-	})
-	if c.err != nil {
-		return 0, c.err
+	n, err := c.Conn.Read(p)
+	if c.past || n == 0 {
+		return n, err
 	}
-	return c.Conn.Read(p)
+	c.past = true
+	if s := c.faults.take("redis-accept"); s != nil && (!c.faults.wait(c.ctx, s) || s.Reset) {
+		reset(c.Conn)
+		return 0, net.ErrClosed
+	}
+	return n, err
 }
 
 // Close ends a Read that waits for a fault, too.

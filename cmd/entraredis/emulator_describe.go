@@ -20,6 +20,7 @@ func emulatorEnv(e *emulator.Emulator, plaintext bool, caFile string) map[string
 	env["REDIS_HOST"], env["REDIS_PORT"] = host, port
 	if !plaintext {
 		env["REDIS_TLS_SERVER_NAME"] = e.Host()
+		env["ENTRAREDIS_SERVER_NAME"] = e.Host() // our own doctor subcommand
 	}
 	// Our own token subcommand.
 	env["ENTRAREDIS_CA_FILE"] = caFile

@@ -20,6 +20,7 @@ const (
 	exitUsage   = 2
 	exitToken   = 3
 	exitRedis   = 4
+	exitLimited = 5
 	exitSignals = 128 // plus the signal's number
 )
 
@@ -40,6 +41,12 @@ type hintedError struct {
 
 func (e *hintedError) Error() string { return e.err.Error() }
 func (e *hintedError) Unwrap() error { return e.err }
+
+// exitError ends the program with a code, after the command has said all there
+// is to say.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // signalError is the cause of a context that a signal ended.
 type signalError struct{ signal syscall.Signal }
@@ -74,6 +81,9 @@ func report(ctx context.Context, stderr io.Writer, err error) int {
 	if errors.As(err, &ended) || (errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &ended)) {
 		fmt.Fprintf(stderr, "entraredis: error: %v\n", ended)
 		return exitSignals + int(ended.signal)
+	}
+	if said, ok := errors.AsType[exitError](err); ok {
+		return said.code
 	}
 	code, hint := classify(err)
 	fmt.Fprintf(stderr, "entraredis: error: %s\n", strings.TrimPrefix(err.Error(), "entraredis: "))

@@ -11,7 +11,7 @@ const rootLong = `entraredis keeps Redis connections authenticated with Microsof
 
 demo and emulator need no Azure subscription: they run, on this machine, an Entra
 issuer and a Redis that refuses what Azure refuses. token shows what a credential
-of yours obtains.
+of yours obtains, doctor where the way from it to a cache ends and why.
 
 Settings: a flag wins over its ENTRAREDIS_ variable, which wins over the
 default. Every flag names its variable in its help; an empty variable counts
@@ -25,6 +25,7 @@ Exit codes:
   2    usage: unknown command or flag, bad value, missing or contradictory setting
   3    no token: the credential or the issuer refused, or could not be reached
   4    Redis refused the credential or could not be reached
+  5    doctor: authenticated, but a check behind that failed
   130  ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, before the job was done
        (emulator: either signal is its normal end, exit 0)`
 
@@ -37,6 +38,9 @@ const rootExample = `  # watch tokens expire and connections live on
 
   # who am I for Redis, and until when
   entraredis token --credential azure-cli
+
+  # why does it say WRONGPASS
+  entraredis doctor example.redis.cache.windows.net
 
   # log redis-cli in; REDISCLI_AUTH keeps the token out of the process list
   REDISCLI_AUTH="$(entraredis token --raw)" redis-cli --tls -h HOST -p 6380 --user OBJECT_ID`
@@ -60,7 +64,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("see '%s --help'", cmd.CommandPath())}
 	})
-	root.AddCommand(demoCommand(s), emulatorCommand(s), tokenCommand(s), versionCommand(s))
+	root.AddCommand(demoCommand(s), doctorCommand(s), emulatorCommand(s), tokenCommand(s), versionCommand(s))
 	for _, cmd := range root.Commands() {
 		documentEnv(cmd.Flags())
 	}

@@ -6,15 +6,85 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/entraredis/entraredis"
 	"github.com/entraredis/entraredis/credential"
 )
 
-func (o *tokenOptions) credential(s streams, flags *pflag.FlagSet) (azcore.TokenCredential, error) {
+// credentialOptions are the flags of every command that needs a credential.
+type credentialOptions struct {
+	kind     choice
+	scope    string
+	timeout  between
+	settings credential.Settings
+	cloud    choice
+	// Files that hold a secret each, and nothing else.
+	clientSecretFile, certificatePasswordFile, passwordFile string
+}
+
+func newCredentialOptions() credentialOptions {
+	var kinds []string
+	for _, k := range credential.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	return credentialOptions{
+		kind:    choice{value: "default", allowed: kinds},
+		cloud:   choice{allowed: []string{"public", "china", "usgov"}},
+		timeout: between{min: time.Second, max: time.Hour},
+	}
+}
+
+func (o *credentialOptions) register(f *pflag.FlagSet) {
+	f.Var(&o.kind, "credential", "kind of credential")
+	f.StringVar(&o.scope, "scope", entraredis.DefaultScope, "scope to ask for, `<resource>/.default`")
+	f.Var(&o.timeout, "timeout", "bound on the acquisition; 0s means 30s, or 5m where a person has to sign in")
+
+	c := &o.settings
+	f.StringVar(&c.TenantID, "tenant-id", "", "tenant, a GUID or a domain")
+	f.StringVar(&c.ClientID, "client-id", "", "application, or user-assigned managed identity")
+	f.StringVar(&o.clientSecretFile, "client-secret-file", "", "`file` that holds the client secret (or set ENTRAREDIS_CLIENT_SECRET)")
+	f.StringVar(&c.CertificatePath, "certificate-path", "", "`file` with certificate and key, PEM or PFX")
+	f.StringVar(&o.certificatePasswordFile, "certificate-password-file", "", "`file` that holds the password of the PFX (or set ENTRAREDIS_CERTIFICATE_PASSWORD)")
+	f.BoolVar(&c.SendCertificateChain, "send-certificate-chain", false, "send the chain, for subject name and issuer authentication")
+	f.StringVar(&c.AssertionFile, "assertion-file", "", "`file` with a federated token or client assertion, read again for each use")
+	f.StringVar(&c.ObjectID, "object-id", "", "user-assigned managed identity by object ID")
+	f.StringVar(&c.ResourceID, "resource-id", "", "user-assigned managed identity by Azure resource ID")
+	f.StringVar(&c.Username, "username", "", "user principal name, for username-password")
+	f.StringVar(&o.passwordFile, "password-file", "", "`file` that holds the user's password (or set ENTRAREDIS_PASSWORD)")
+	f.StringVar(&c.RedirectURL, "redirect-url", "", "redirect `URL` of the application, for interactive-browser")
+	f.StringVar(&c.LoginHint, "login-hint", "", "user name to fill in, for interactive-browser")
+	f.Var(&o.cloud, "cloud", "public, china or usgov (default public)")
+	f.StringVar(&c.AuthorityHost, "authority-host", "", "issuer's https `URL`, instead of --cloud")
+	f.StringVar(&c.CAFile, "ca-file", "", "PEM `file` of a CA to trust for the issuer, beside the system's")
+	f.BoolVar(&c.DisableInstanceDiscovery, "disable-instance-discovery", false, "do not ask Microsoft whether the authority is known (private clouds, the emulator)")
+	f.StringSliceVar(&c.AdditionallyAllowedTenants, "additionally-allowed-tenants", nil, "other `tenants` the credential may ask, * for any")
+}
+
+func (o *credentialOptions) complete(cmd *cobra.Command) {
+	complete(cmd, "credential", o.kind.allowed)
+	complete(cmd, "cloud", o.cloud.allowed)
+}
+
+// bound is the time-out of the acquisition: a person at a browser needs minutes.
+func (o *credentialOptions) bound() time.Duration {
+	interactive := []string{"device-code", "interactive-browser"}
+	switch {
+	case o.timeout.value > 0:
+		return o.timeout.value
+	case slices.Contains(interactive, o.kind.value):
+		return 5 * time.Minute
+	}
+	return 30 * time.Second
+}
+
+func (o *credentialOptions) credential(s streams, flags *pflag.FlagSet) (azcore.TokenCredential, error) {
 	settings := o.settings
 	settings.Cloud = o.cloud.value
 	for _, secret := range []struct {
