@@ -144,15 +144,18 @@ func chainLinks(err error) (links []Fact) {
 				links[n].Value = strings.TrimSpace(links[n].Value + " " + strings.TrimSpace(text))
 			}
 		default:
-			name, said, _ := strings.Cut(text, ": ")
-			links = append(links, Fact{name, said})
+			name, said, _ := strings.Cut(text, " ")
+			links = append(links, Fact{strings.TrimSuffix(name, ":"), said})
 		}
 	}
 	for i := range links {
-		links[i].Value = shorten(links[i].Value)
+		links[i].Value = shorten(ornament.ReplaceAllString(links[i].Value, " "))
 	}
 	return links
 }
+
+// ornament is what azidentity puts around an HTTP exchange, for a screen.
+var ornament = regexp.MustCompile(`-{10,}|To troubleshoot, visit \S+`)
 
 // causeOf is the credential's own error inside a TokenError.
 func causeOf(err error) error {
@@ -181,9 +184,9 @@ func tokenFinding(err error) Finding {
 	has := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(raw, p) })
 	}
-	chain := has("Attempted credentials:")
 	switch {
-	case chain:
+	case has("Attempted credentials:") && !has("AADSTS"):
+		f.Kind = entraredis.KindCredentialUnavailable
 		f.Means = "no credential of the chain could obtain a token; each said why"
 		f.Remedy = "Mend the one that is meant to be used (az login on a development machine, an identity on Azure), and name it with --credential so that the others stay out of the way."
 	case has("executable not found on path"):

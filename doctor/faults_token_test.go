@@ -29,12 +29,10 @@ func managed(f emulator.Fault) func(*patient) {
 	}
 }
 
-const imdsLimit = 5 * time.Second
-
 var credentialFaults = []fault{
-	{name: "IMDS silent", check: "credential", anchor: "managed-identity-unavailable", remedy: "az login and --credential azure-cli", within: imdsLimit,
+	{name: "IMDS silent", check: "credential", anchor: "managed-identity-unavailable", remedy: "az login and --credential azure-cli", within: 1100 * time.Millisecond,
 		provoke: managed(emulator.Fault{Endpoint: "imds", Hang: true})},
-	{name: "IMDS reset", check: "credential", anchor: "managed-identity-unavailable", remedy: "az login and --credential azure-cli", within: imdsLimit,
+	{name: "IMDS reset", check: "credential", anchor: "managed-identity-unavailable", remedy: "az login and --credential azure-cli", within: 1100 * time.Millisecond,
 		provoke: managed(emulator.Fault{Endpoint: "imds", Reset: true})},
 	{name: "IMDS 400: identity not on the machine", check: "credential", anchor: "identity-not-on-resource", remedy: "add the user-assigned one",
 		provoke: func(p *patient) { p.managed("c0000000-0000-4000-8000-00000000dead") }},
@@ -48,6 +46,9 @@ var credentialFaults = []fault{
 		provoke: func(p *patient) { p.use(credential.AzureCLI, credential.Settings{}) }},
 	{name: "az not signed in", sockets: true, program: [2]string{"az", "echo \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1"}, check: "credential", anchor: "not-signed-in", remedy: "az login --tenant",
 		provoke: func(p *patient) { p.use(credential.AzureCLI, credential.Settings{}) }},
+	{name: "chain with a wrong secret", check: "credential", anchor: "issuer-refused", remedy: "give its value, not its ID",
+		env:     map[string]string{"AZURE_TOKEN_CREDENTIALS": "prod", "AZURE_TENANT_ID": emulator.DefaultTenantID, "AZURE_CLIENT_ID": emulator.AppClientID, "AZURE_CLIENT_SECRET": "wrong"},
+		provoke: func(p *patient) { p.use(credential.Default, p.settings()) }},
 	{name: "chain without a credential", sockets: true, program: [2]string{"az", "echo \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1"}, check: "credential", anchor: "credential-unavailable", remedy: "name it with --credential",
 		env:     map[string]string{"AZURE_TOKEN_CREDENTIALS": "dev"},
 		provoke: func(p *patient) { p.use(credential.Default, p.settings()) }},

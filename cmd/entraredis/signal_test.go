@@ -81,6 +81,33 @@ func TestSignalEndsTheDemoWithASummary(t *testing.T) {
 	}
 }
 
+func TestSignalEndsTheDoctor(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, stdout := start(t, "doctor", "127.0.0.1:1", "--credential", "client-secret", "--tenant-id", "contoso.test",
+		"--client-id", "0a0a0a0a-0000-4000-9000-000000000001", "--client-secret-file", secret, "--authority-host", "https://"+silent.Addr().String())
+	conn, err := silent.Accept() // it has come to the credential
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	rest, code := end(t, cmd, stdout, syscall.SIGINT)
+	if code != 130 || !strings.Contains(rest, "FAILED   tcp") || strings.Contains(rest, "FAILED   credential") ||
+		!strings.Contains(rest, "skipped  credential   ended before it was done: ended by interrupt") {
+		t.Errorf("got exit code %d, want 130; stdout:\n%s", code, rest)
+	}
+	if got, want := cmd.Stderr.(*strings.Builder).String(), "entraredis: error: ended by interrupt\n"; got != want {
+		t.Errorf("stderr: got %q, want %q", got, want)
+	}
+}
+
 func TestSignalEndsAWaitForTheIssuer(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -43,6 +43,13 @@ var forbidden = map[string]map[string]string{
 		module + "/credential": "the proxy is given a source, and does not ask from where",
 		module + "/emulator":   "test servers stay in tests",
 	},
+	"./doctor": {
+		module + "/emulator":           "test servers stay in tests",
+		module + "/internal/reauth":    "it looks at a connection as a program does, through the root package",
+		"github.com/spf13/cobra":       "the command line is the command's",
+		"charm.land":                   "how a terminal looks is the command's",
+		"github.com/redis/go-redis/v9": "what is sent is to be seen here, and RESP is enough for it",
+	},
 	"./internal/resp": {
 		"github.com": "only the standard library: everything else stands on it",
 	},
@@ -110,7 +117,7 @@ func isTest(name string) bool { return strings.HasSuffix(name, "_test.go") }
 func isLibrary(name string) bool {
 	top, _, _ := strings.Cut(name, "/")
 	switch top {
-	case "adapter", "credential", "emulator", "internal":
+	case "adapter", "credential", "doctor", "emulator", "internal":
 		return !isTest(name)
 	}
 	return top == name && !isTest(name) // the root package
