@@ -45,7 +45,6 @@ var forbidden = map[string]map[string]string{
 	},
 	"./doctor": {
 		module + "/emulator":           "test servers stay in tests",
-		module + "/internal/reauth":    "it looks at a connection as a program does, through the root package",
 		"github.com/spf13/cobra":       "the command line is the command's",
 		"charm.land":                   "how a terminal looks is the command's",
 		"github.com/redis/go-redis/v9": "what is sent is to be seen here, and RESP is enough for it",
