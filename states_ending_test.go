@@ -15,6 +15,7 @@ import (
 // Connections that end with a token all the same, and those that are close to it.
 var endingStates = []state{
 	{name: "monitor", server: "miniredis has no MONITOR", hold: holdMonitor},
+	{name: "half-a-command-past-expiry", hold: holdHalfACommandPastExpiry},
 	{name: "own-auth", hold: holdOwnAuth},
 	{name: "refused-auth", hold: holdRefusedAuth},
 	{name: "refused-auth-at-times", virtual: "tokens of two seconds leave no time for several tries", hold: holdRefusedAuthAtTimes},
@@ -61,6 +62,18 @@ func holdMonitor(h *held) {
 	if ev := h.expired("monitor"); ev.Err != nil {
 		h.Errorf("got error %v, want none", ev.Err)
 	}
+}
+
+// What comes behind half a command is a part of it, whatever it is.
+func holdHalfACommandPastExpiry(h *held) {
+	c, other := h.dial(), h.dial()
+	b := resp.AppendCommand(nil, "SET", "half", "never written")
+	if _, err := c.Write(b[:len(b)-5]); err != nil {
+		h.Fatal(err)
+	}
+	c.ends()
+	h.expired("half-written-command")
+	other.do("$-1\r\n", "GET", "half")
 }
 
 // A client that sends AUTH itself means it: the connection is its own affair.

@@ -44,7 +44,7 @@ func holdPipelines(h *held) {
 	n := 0
 	for h.rest() {
 		var b []byte
-		for range 100 {
+		for range 30 {
 			b = resp.AppendCommand(b, "INCR", "pipelines")
 			b = resp.AppendCommand(b, "ECHO", "between")
 			b = resp.AppendCommand(b, "NOSUCHCOMMAND")
@@ -52,7 +52,7 @@ func holdPipelines(h *held) {
 		if _, err := c.Write(b); err != nil {
 			h.Fatal(err)
 		}
-		for range 100 {
+		for range 30 {
 			n++
 			c.want(integer(n))
 			c.want(bulk("between"))

@@ -1,10 +1,6 @@
 package entraredis_test
 
-import (
-	"fmt"
-
-	"github.com/entraredis/entraredis/internal/resp"
-)
+import "fmt"
 
 // Commands that keep the server itself busy, before which even the AUTH waits.
 var scriptStates = []state{
@@ -21,20 +17,10 @@ repeat until now() - began > 200000
 return ARGV[1]`
 
 func holdEval(h *held) {
-	h.ownRedis("--busy-reply-threshold", "0") // others wait too: nobody is told BUSY
+	h.ownRedis() // nobody else is to wait
 	c := h.dial()
 	for n := 0; h.rest(); n++ {
-		// Three at a time, so that an AUTH that falls due has to queue up.
-		var b []byte
-		for i := range 3 {
-			b = resp.AppendCommand(b, "EVAL", busy, "0", fmt.Sprint(n, " ", i))
-		}
-		if _, err := c.Write(b); err != nil {
-			h.Fatal(err)
-		}
-		for i := range 3 {
-			c.want(bulk(fmt.Sprint(n, " ", i)))
-		}
+		c.do(bulk(fmt.Sprint(n)), "EVAL", busy, "0", fmt.Sprint(n))
 	}
 	c.outlived()
 }
