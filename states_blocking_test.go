@@ -67,15 +67,6 @@ func (b blocking) answer(key string) string {
 	return bulks(words...)
 }
 
-// nothing is the reply to it when its time is over: of BLMOVE and BRPOPLPUSH,
-// too, the null array, which miniredis does not know.
-func (b blocking) nothing(h *held) string {
-	if b.scalar && h.virtual {
-		return "$-1\r\n"
-	}
-	return "*-1\r\n"
-}
-
 // hold blocks three connections: for ever, for longer than it lasts, and for a
 // time that ends in the middle of a later lifetime.
 func (b blocking) hold(h *held) {
@@ -93,7 +84,7 @@ func (b blocking) hold(h *held) {
 	began := time.Now()
 	brief.send(b.words(keys[2], timeout)...)
 
-	brief.want(b.nothing(h))
+	brief.want("*-1\r\n") // of BLMOVE and BRPOPLPUSH, too
 	if took := time.Since(began); took < timeout {
 		h.Errorf("blocked for %v, want %v", took, timeout)
 	} else if h.virtual && took > timeout+time.Second {
