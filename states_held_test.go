@@ -53,7 +53,7 @@ func newHeld(t *testing.T, w *world) *held {
 	h.dialer = &entraredis.Dialer{Source: source}
 	h.tick = time.NewTicker(w.life() / 40)
 	held := time.AfterFunc(w.span(), func() { close(h.over) })
-	vain := time.AfterFunc(2*w.span()+10*w.longest(), func() {
+	vain := time.AfterFunc(w.span()+10*w.longest(), func() {
 		close(h.gaveUp)
 		h.closeAll()
 	})
@@ -204,6 +204,26 @@ func (h *held) dial() *subject {
 		}
 	}
 	return s
+}
+
+// waits has the next frame read beside the test, by a client that waits for it
+// all the time; want compares it.
+func (s *subject) waits() (want func(reply string)) {
+	type frame struct {
+		text string
+		err  error
+	}
+	next := make(chan frame, 1)
+	go func() {
+		f, err := s.r.ReadFrame()
+		next <- frame{string(f), err}
+	}()
+	return func(reply string) {
+		s.Helper()
+		if f := <-next; f.err != nil || f.text != reply {
+			s.Fatalf("got %q, %v, want %q", f.text, f.err, reply)
+		}
+	}
 }
 
 // reauths is how often the emulator has accepted an AUTH on this connection
