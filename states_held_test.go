@@ -206,23 +206,29 @@ func (h *held) dial() *subject {
 	return s
 }
 
-// waits has the next frame read beside the test, by a client that waits for it
-// all the time; want compares it.
-func (s *subject) waits() (want func(reply string)) {
-	type frame struct {
-		text string
-		err  error
-	}
-	next := make(chan frame, 1)
+// waiting is a client that waits for a frame all the time, as clients do.
+type waiting struct {
+	s    *subject
+	came chan struct{} // closed when text and err are set
+	text string
+	err  error
+}
+
+// waits has the next frame read beside the test.
+func (s *subject) waits() *waiting {
+	w := &waiting{s: s, came: make(chan struct{})}
 	go func() {
+		defer close(w.came)
 		f, err := s.r.ReadFrame()
-		next <- frame{string(f), err}
+		w.text, w.err = string(f), err
 	}()
-	return func(reply string) {
-		s.Helper()
-		if f := <-next; f.err != nil || f.text != reply {
-			s.Fatalf("got %q, %v, want %q", f.text, f.err, reply)
-		}
+	return w
+}
+
+func (w *waiting) want(reply string) {
+	w.s.Helper()
+	if <-w.came; w.err != nil || w.text != reply {
+		w.s.Fatalf("got %q, %v, want %q", w.text, w.err, reply)
 	}
 }
 
