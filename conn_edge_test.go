@@ -239,3 +239,21 @@ func TestClientAuth(t *testing.T) {
 		}
 	})
 }
+
+// A client that leaves in the last moments of a token is no connection that
+// was lost to it.
+func TestQuitShortlyBeforeExpiry(t *testing.T) {
+	withDialer(t, emulator.Options{}, func(s *setup) {
+		c := s.dial()
+		defer c.Close()
+		s.down.Store(true)
+		pass(tokenLife - 500*time.Millisecond)
+		c.do("+OK\r\n", "QUIT")
+		if _, err := c.r.ReadFrame(); err == nil {
+			t.Error("the connection is open")
+		}
+		if st := s.dialer.Stats(); st.Expired != 0 {
+			t.Errorf("got %+v", st)
+		}
+	})
+}

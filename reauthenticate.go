@@ -303,7 +303,8 @@ func (c *conn) ended(err error) {
 	c.mu.Lock()
 	s := &c.state
 	// The server's clock may be a little ahead of ours.
-	expired := !errors.Is(err, os.ErrDeadlineExceeded) && !s.over && !s.stopped && time.Until(s.token.ExpiresOn) < time.Second
+	expired := !errors.Is(err, os.ErrDeadlineExceeded) && !s.over && !s.stopped &&
+		c.tracker.Deferred() != reauth.Quitting && time.Until(s.token.ExpiresOn) < time.Second
 	s.over = true
 	why, refused, tok := string(s.waited), s.refused, s.token
 	c.mu.Unlock()
