@@ -56,6 +56,13 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 			t.stop(Unfollowable) // what is due already is still told apart
 			return Step{Send: len(b)}
 		}
+		if t.isPlain() {
+			t.queue.push(entry{kind: plain, n: 1})
+			if want && t.Deferred() == None {
+				return Step{Send: n, Auth: true}
+			}
+			continue
+		}
 		e := t.classify()
 		if e.kind == blocking && start >= 0 && t.shorten(b[start:n]) {
 			return Step{Send: start, Skip: n - start}
@@ -87,6 +94,13 @@ func (t *Tracker) behindBlock(b []byte, want bool) Step {
 		return Step{Auth: true}
 	}
 	return Step{Insert: t.insert()}
+}
+
+// isPlain reports whether the command just completed is one of the many that
+// change nothing, where nothing is awaited from it: sent would only add it to
+// the queue.
+func (t *Tracker) isPlain() bool {
+	return !t.special && !t.skipNext && !t.off && !t.prefixed
 }
 
 // sent records a command that the client has completed.

@@ -53,25 +53,33 @@ var kinds = map[string]entry{
 	"SCRIPT":     {},
 }
 
-// special reports whether kinds may hold name, without looking it up: the map
-// is not asked for GET and SET.
-func special(name []byte) bool {
-	if len(name) < 4 {
-		return false
+// lengths has a bit for each length of a name in kinds, by first letter: most
+// plain commands are told by it, without a look into the map.
+var lengths = func() (l ['Z' + 1]uint32) {
+	for name := range kinds {
+		l[name[0]] |= 1 << len(name)
 	}
-	switch name[0] {
-	case 'A', 'B', 'C', 'D', 'E', 'H', 'M', 'P', 'Q', 'R', 'S', 'U', 'W', 'X':
-		_, ok := kinds[string(name)]
-		return ok
+	return l
+}()
+
+// special looks a name up in kinds.
+func special(name []byte) (e entry, ok bool) {
+	if len(name) == 0 || name[0] > 'Z' || lengths[name[0]]>>len(name)&1 == 0 {
+		return entry{}, false
 	}
-	return false
+	e, ok = kinds[string(name)]
+	return e, ok
 }
 
 // keep says how many arguments of a command classify needs to see; -1 if
 // upstream has to switch its protocol before it.
 func (t *Tracker) keep(name []byte) int {
+	t.command, t.special = special(name)
 	if t.switchTo = t.wantsSwitch(name); t.switchTo != 0 {
 		return -1
+	}
+	if !t.special {
+		return 0
 	}
 	switch string(name) {
 	case "CLIENT", "SCRIPT":
@@ -86,11 +94,10 @@ func (t *Tracker) keep(name []byte) int {
 
 // classify says what the command just read changes.
 func (t *Tracker) classify() entry {
-	name := t.requests.Name()
-	if !special(name) {
+	if !t.special {
 		return entry{kind: plain, n: 1}
 	}
-	e := kinds[string(name)]
+	name, e := t.requests.Name(), t.command
 	n := t.requests.Args()
 	switch string(name) {
 	case "PING":

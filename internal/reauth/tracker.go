@@ -70,6 +70,10 @@ type Tracker struct {
 	replies  resp.Replies
 	queue    queue // what is still to be answered
 
+	// What kinds says of the name of the command that was begun last.
+	command entry
+	special bool // it is there
+
 	// What the bytes sent so far say, with doubt counted as yes.
 	stopped  Reason // final: the request stream is no longer read
 	multi    bool   // in a transaction

@@ -15,9 +15,9 @@ import (
 // subscriptions stand.
 
 // wantsSwitch says which protocol upstream has to speak before the command
-// of that name; 0 if it is right as it is.
+// t.command, of that name; 0 if it is right as it is.
 func (t *Tracker) wantsSwitch(name []byte) int {
-	switch kinds[string(name)].kind {
+	switch t.command.kind {
 	case subscribe:
 		if t.upgradable() {
 			return 3

@@ -77,3 +77,22 @@ func (n *number) get() (int64, bool) {
 	}
 	return n.value, true
 }
+
+// shortHeader reads the rest of a header line whose number is neither negative
+// nor long, up to its CR: nearly every one. It returns 0 bytes of any other,
+// and of one that is not all in b, LF included.
+func shortHeader(b []byte) (v int64, n int) {
+	for n < len(b) && n < 10 {
+		c := b[n]
+		if c == '\r' && n > 0 && n+1 < len(b) {
+			return v, n + 1
+		}
+		c -= '0'
+		if c > 9 || v == 0 && n > 0 {
+			return 0, 0
+		}
+		v = v*10 + int64(c)
+		n++
+	}
+	return 0, 0
+}

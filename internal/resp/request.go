@@ -99,6 +99,11 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 				continue
 			}
 			n++
+			if v, k := shortHeader(b[n:]); k > 0 && v > 0 && v <= maxCount {
+				n += k + 1
+				r.begin(v)
+				continue
+			}
 			r.num = number{}
 			r.state = inCount
 		case inCount, inLength:
@@ -127,13 +132,17 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 				r.state = atCommand
 				return n, true, nil
 			}
-			r.argc, r.due, r.keep, r.nameLen = v, v, 0, 0
-			r.state = atBulk
+			r.begin(v)
 		case atBulk:
 			if b[n] != '$' {
 				return n, false, expectedBulk(b[n])
 			}
 			n++
+			if v, k := shortHeader(b[n:]); k > 0 {
+				n += k + 1
+				r.beginArg(v)
+				continue
+			}
 			r.num = number{}
 			r.state = inLength
 		case afterLength:
@@ -142,10 +151,7 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 			if !ok || v < 0 || v > maxLength {
 				return n, false, errBulk
 			}
-			r.due--
-			r.skip = v + 2
-			r.beginArg()
-			r.state = inPayload
+			r.beginArg(v)
 		case inPayload:
 			k := min(r.skip, int64(len(b)-n))
 			r.keepBytes(b[n : n+int(k)])
@@ -198,8 +204,18 @@ func expectedBulk(got byte) error {
 	return &ProtocolError{"Protocol error: expected '$', got '" + string(rune(got)) + "'"}
 }
 
-// beginArg prepares to keep the argument that begins, if it is wanted.
-func (r *Requests) beginArg() {
+// begin starts a command of so many arguments.
+func (r *Requests) begin(args int64) {
+	r.argc, r.due, r.keep, r.nameLen = args, args, 0, 0
+	r.state = atBulk
+}
+
+// beginArg starts an argument of so many bytes, and prepares to keep it if it
+// is wanted.
+func (r *Requests) beginArg(length int64) {
+	r.due--
+	r.skip = length + 2
+	r.state = inPayload
 	if i := int(r.argc - r.due - 1); i > 0 && i <= r.keep {
 		r.args[i-1].n = 0
 	}
