@@ -78,6 +78,9 @@ func (r *Replies) Next(b []byte) (n int, done bool, err error) {
 		case atFrame:
 			r.due, r.elem, r.nested, r.lineLen, r.firstN, r.lastInt = 1, -1, 0, 0, 0, 0
 			r.typ, r.chunks = 0, false
+			if k := r.whole(b[n:]); k > 0 {
+				return n + k, true, nil
+			}
 			r.state = atElement
 		case atElement:
 			if err := r.begin(b[n]); err != nil {
@@ -153,6 +156,39 @@ func (r *Replies) Next(b []byte) (n int, done bool, err error) {
 		}
 	}
 	return n, false, nil
+}
+
+// whole reads a frame of the types that most replies have, if it is all in b.
+// It returns its length, or 0 where the rest of Next has to look, which tells
+// what is malformed from what is not complete.
+func (r *Replies) whole(b []byte) int {
+	var end int
+	switch b[0] {
+	case '$':
+		v, k := shortHeader(b[1:])
+		end = 1 + k + 1 + int(v) + 2
+		if k == 0 || end > len(b) || b[1+k] != '\n' || b[end-2] != '\r' || b[end-1] != '\n' {
+			return 0
+		}
+	case ':':
+		v, k := shortHeader(b[1:])
+		end = 1 + k + 1
+		if k == 0 || b[end-1] != '\n' {
+			return 0
+		}
+		r.lastInt = v
+	case '+':
+		k := bytes.IndexByte(b, '\r')
+		end = k + 2
+		if k < 0 || end > len(b) || b[end-1] != '\n' {
+			return 0
+		}
+		r.lineLen = copy(r.line[:], b[1:k])
+	default:
+		return 0
+	}
+	r.typ = b[0]
+	return end
 }
 
 // begin reads the type byte of an element.

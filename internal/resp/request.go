@@ -134,6 +134,13 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 			}
 			r.begin(v)
 		case atBulk:
+			if n += r.skipUnwanted(b[n:]); r.due == 0 {
+				r.state = atCommand
+				return n, true, nil
+			}
+			if n == len(b) {
+				return n, false, nil
+			}
 			if b[n] != '$' {
 				return n, false, expectedBulk(b[n])
 			}
@@ -219,6 +226,24 @@ func (r *Requests) beginArg(length int64) {
 	if i := int(r.argc - r.due - 1); i > 0 && i <= r.keep {
 		r.args[i-1].n = 0
 	}
+}
+
+// skipUnwanted skips arguments that are all in b and of which nothing is kept.
+// It returns how many bytes these are.
+func (r *Requests) skipUnwanted(b []byte) (n int) {
+	if r.argc-r.due <= int64(r.keep) {
+		return 0
+	}
+	for r.due > 0 && n < len(b) && b[n] == '$' {
+		v, k := shortHeader(b[n+1:])
+		end := n + 1 + k + 1 + int(v) + 2
+		if k == 0 || end > len(b) {
+			break
+		}
+		n = end
+		r.due--
+	}
+	return n
 }
 
 // keepBytes keeps what is wanted of the next bytes of the present argument;
