@@ -134,6 +134,9 @@ func (c *conn) send(p []byte) (n int, err error) {
 		}
 		n += step.Skip
 		p = p[step.Skip:]
+		if len(p) == 0 && step.Skip == 0 && step.Insert == nil && auth == nil {
+			return n, nil
+		}
 		for _, own := range [][]byte{step.Insert, auth} {
 			if len(own) == 0 {
 				continue
@@ -152,8 +155,6 @@ func (c *conn) send(p []byte) (n int, err error) {
 			return n + len(p), nil
 		case auth != nil:
 			c.settleAndReport()
-		case step.Insert == nil && step.Skip == 0 && len(p) == 0:
-			return n, nil
 		}
 	}
 }

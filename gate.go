@@ -42,6 +42,15 @@ func (g *gate) setDeadline(t time.Time) error {
 // begin lets the client in; end must follow. Two calls of the client's own
 // wait for each other without a deadline, as in package net.
 func (g *gate) begin() error {
+	if g.busy.TryLock() {
+		return nil
+	}
+	return g.wait()
+}
+
+// wait is apart from begin, which is on the way of each read and write: a
+// defer in a loop costs even where it does not run.
+func (g *gate) wait() error {
 	for !g.busy.TryLock() {
 		own := g.own.Load()
 		if own == nil {
