@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/emulator"
+)
+
+// warmUp is how much of the load's beginning is not looked at.
+const warmUp = 2 * time.Second
+
+// latencyRun is the settings of rotation latency.
+type latencyRun struct {
+	Connections int           `json:"connections"`
+	Rate        int           `json:"rate"` // commands per second, over all connections
+	Lifetime    time.Duration `json:"lifetime"`
+	Wanted      int           `json:"wanted_rotations"`
+}
+
+// latencyReport is what --json prints.
+type latencyReport struct {
+	Machine machine `json:"machine"`
+	latencyRun
+	Rotations   []measured `json:"rotations"`
+	MedianRatio float64    `json:"median_ratio"`
+	Failed      int64      `json:"failed"`
+	FirstError  string     `json:"first_error,omitempty"`
+	Dropped     uint64     `json:"dropped"`
+	Misses      []string   `json:"misses,omitempty"`
+
+	during, quiet []time.Duration
+}
+
+func latencySettings(short bool) latencyRun {
+	r := latencyRun{Connections: 1000, Rate: 1000, Lifetime: 40 * time.Second, Wanted: 5}
+	if short {
+		r.Lifetime, r.Wanted = 20*time.Second, 3
+	}
+	return r
+}
+
+// runLatency measures, prints, and returns errMissed if a bar was missed.
+func runLatency(ctx context.Context, w io.Writer, f flags) error {
+	r, err := latencySettings(f.short).run(ctx)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(r); err != nil {
+			return err
+		}
+	} else {
+		printLatency(w, r)
+	}
+	if len(r.Misses) > 0 {
+		return errMissed
+	}
+	return nil
+}
+
+func (s latencyRun) run(ctx context.Context) (r latencyReport, err error) {
+	server, err := startNeighbor(ctx, s.Lifetime)
+	if err != nil {
+		return r, err
+	}
+	var stats emulator.Stats
+	defer func() {
+		if err != nil {
+			_, _ = server.stop()
+		}
+	}()
+	seen := &timeline{connections: s.Connections, wanted: s.Wanted}
+	source, roots, err := server.source(seen.note)
+	if err != nil {
+		return r, err
+	}
+	defer source.Close()
+	dialer := &entraredis.Dialer{Source: source, ServerName: server.ServerName, TLSConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	conns, err := dialAll(ctx, dialer, server.RedisAddr, s.Connections)
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+
+	// As long as the latest refreshes allow, and some quiet time.
+	limit := time.Duration(s.Wanted+1)*s.Lifetime + 10*time.Second
+	running, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	l := &pacedLoad{conns: conns, every: time.Second / time.Duration(s.Rate), started: time.Now()}
+	seen.begin(l.started, stop)
+	l.run(running)
+	end := time.Since(l.started)
+	if err := ctx.Err(); err != nil {
+		return r, fmt.Errorf("interrupted: %w", context.Cause(ctx))
+	}
+	rotations, next := seen.complete()
+	if next > 0 {
+		end = next - edge
+	}
+	r = latencyReport{Machine: thisMachine(), latencyRun: s, Failed: l.failed.Load()}
+	if l.firstError != nil {
+		r.FirstError = l.firstError.Error()
+	}
+	r.Rotations, r.during, r.quiet = measure(rotations, l.samples, end)
+	r.MedianRatio = medianRatio(r.Rotations)
+	if stats, err = server.stop(); err != nil {
+		return r, fmt.Errorf("emulator: %w", err)
+	}
+	r.Dropped = stats.Expired
+	r.Misses = r.misses()
+	return r, nil
+}
+
+// source is a Source over azidentity, whose tokens come from the emulator in the other process.
+func (n *neighbor) source(onEvent func(entraredis.Event)) (*entraredis.Source, *x509.CertPool, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(n.CA) {
+		return nil, nil, errors.New("emulator: no certificate")
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	credential, err := azidentity.NewClientSecretCredential(n.TenantID, emulator.AppClientID, emulator.AppClientSecret,
+		&azidentity.ClientSecretCredentialOptions{
+			ClientOptions: policy.ClientOptions{
+				Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: n.IssuerURL},
+				Transport: client,
+			},
+			DisableInstanceDiscovery: true,
+		})
+	if err != nil {
+		return nil, nil, err
+	}
+	source, err := entraredis.New(credential, &entraredis.Options{OnEvent: onEvent})
+	return source, roots, err
+}
+
+func dialAll(ctx context.Context, d *entraredis.Dialer, addr string, n int) ([]net.Conn, error) {
+	conns := make([]net.Conn, 0, n)
+	for range n {
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			for _, c := range conns {
+				_ = c.Close()
+			}
+			return nil, fmt.Errorf("connection %d: %w", len(conns)+1, err)
+		}
+		conns = append(conns, c)
+	}
+	return conns, nil
+}
+
+// A timeline makes rotations of a Source's events.
+type timeline struct {
+	connections, wanted int
+
+	mu        sync.Mutex // guards the rest
+	started   time.Time
+	stop      func()
+	rotations []rotation
+}
+
+// begin has rotations counted from now on, and stop called when the wanted ones are complete and another begins.
+func (t *timeline) begin(now time.Time, stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started, t.stop = now, stop
+}
+
+// note is the Source's OnEvent.
+func (t *timeline) note(e entraredis.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.started.IsZero() || e.Time.Before(t.started) {
+		return
+	}
+	at := e.Time.Sub(t.started)
+	switch {
+	case e.Type == entraredis.EventRefreshed:
+		t.rotations = append(t.rotations, rotation{Begin: at, End: at})
+		if len(t.rotations) > t.wanted {
+			t.stop()
+		}
+	case e.Type == entraredis.EventReauthenticated && len(t.rotations) > 0:
+		last := &t.rotations[len(t.rotations)-1]
+		last.End = at
+		last.Reauths++
+	}
+}
+
+// complete returns the wanted rotations, and when the one behind them began; 0 if none did.
+func (t *timeline) complete() (rotations []rotation, next time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.rotations) > t.wanted {
+		return slices.Clone(t.rotations[:t.wanted]), t.rotations[t.wanted].Begin
+	}
+	return slices.Clone(t.rotations), 0
+}
