@@ -38,12 +38,13 @@ type latencyReport struct {
 	latencyRun
 	Rotations   []measured `json:"rotations"`
 	MedianRatio float64    `json:"median_ratio"`
+	MedianNoise float64    `json:"median_noise"`
 	Failed      int64      `json:"failed"`
 	FirstError  string     `json:"first_error,omitempty"`
 	Dropped     uint64     `json:"dropped"`
 	Misses      []string   `json:"misses,omitempty"`
 
-	during, quiet []time.Duration
+	during, quiet []sample
 }
 
 func latencySettings(short bool) latencyRun {
@@ -86,7 +87,7 @@ func (s latencyRun) run(ctx context.Context) (r latencyReport, err error) {
 			_, _ = server.stop()
 		}
 	}()
-	seen := &timeline{connections: s.Connections, wanted: s.Wanted}
+	seen := &timeline{wanted: s.Wanted}
 	source, roots, err := server.source(seen.note)
 	if err != nil {
 		return r, err
@@ -123,7 +124,8 @@ func (s latencyRun) run(ctx context.Context) (r latencyReport, err error) {
 		r.FirstError = l.firstError.Error()
 	}
 	r.Rotations, r.during, r.quiet = measure(rotations, l.samples, end)
-	r.MedianRatio = medianRatio(r.Rotations)
+	r.MedianRatio = middle(r.Rotations, func(m measured) float64 { return m.Ratio })
+	r.MedianNoise = middle(r.Rotations, func(m measured) float64 { return m.Noise })
 	if stats, err = server.stop(); err != nil {
 		return r, fmt.Errorf("emulator: %w", err)
 	}
@@ -171,7 +173,7 @@ func dialAll(ctx context.Context, d *entraredis.Dialer, addr string, n int) ([]n
 
 // A timeline makes rotations of a Source's events.
 type timeline struct {
-	connections, wanted int
+	wanted int
 
 	mu        sync.Mutex // guards the rest
 	started   time.Time

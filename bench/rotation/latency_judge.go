@@ -20,22 +20,26 @@ type rotation struct {
 	Reauths int           `json:"re_auths"` // that many connections
 }
 
-// measured is a rotation, and commands while it ran and beside it.
+// measured is a rotation, and commands while it ran and beside it. The ratio is of the medians of their p99 of each second: a
+// burst of somebody else's work on the machine decides the p99 of a whole rotation, but not that of most of its seconds.
 type measured struct {
 	rotation
-	During  int           `json:"commands_during"`
-	Beside  int           `json:"commands_beside"`
-	P99     time.Duration `json:"p99"`
-	BaseP99 time.Duration `json:"p99_beside"`
-	Ratio   float64       `json:"ratio"`
+	During      int           `json:"commands_during"`
+	Beside      int           `json:"commands_beside"`
+	P99         time.Duration `json:"p99"` // of all commands
+	BaseP99     time.Duration `json:"p99_beside"`
+	Typical     time.Duration `json:"p99_of_a_second"`
+	BaseTypical time.Duration `json:"p99_of_a_second_beside"`
+	Ratio       float64       `json:"ratio"`
+	// Noise is the ratio of the quiet time before and behind, the larger over the smaller: what comes out where nothing differs.
+	Noise float64 `json:"noise"`
 }
 
 // measure compares each rotation with the quiet time right before and right behind it, where the machine is most likely to
-// be in the same mood. It also returns all samples of the rotations and of the quiet time: those from the first stretch to
-// the last, end.
-func measure(rotations []rotation, samples []sample, end time.Duration) (rows []measured, during, quiet []time.Duration) {
-	stretches := make([][]time.Duration, len(rotations)+1) // the i-th ends where the i-th rotation begins
-	busy := make([][]time.Duration, len(rotations))
+// be in the same mood. It also returns all samples of the rotations and of the quiet time, up to end.
+func measure(rotations []rotation, samples []sample, end time.Duration) (rows []measured, during, quiet []sample) {
+	stretches := make([][]sample, len(rotations)+1) // the i-th ends where the i-th rotation begins
+	busy := make([][]sample, len(rotations))
 	for _, s := range samples {
 		if s.at < warmUp || s.at >= end {
 			continue
@@ -47,33 +51,72 @@ func measure(rotations []rotation, samples []sample, end time.Duration) (rows []
 			return 1
 		})
 		if i < len(rotations) && s.at >= rotations[i].Begin-edge {
-			busy[i] = append(busy[i], s.took)
+			busy[i] = append(busy[i], s)
 		} else {
-			stretches[i] = append(stretches[i], s.took)
+			stretches[i] = append(stretches[i], s)
 		}
 	}
 	for i, r := range rotations {
 		beside := slices.Concat(stretches[i], stretches[i+1])
-		m := measured{rotation: r, During: len(busy[i]), Beside: len(beside), P99: quantile(busy[i], 0.99), BaseP99: quantile(beside, 0.99)}
-		if m.BaseP99 > 0 {
-			m.Ratio = float64(m.P99) / float64(m.BaseP99)
+		m := measured{
+			rotation: r, During: len(busy[i]), Beside: len(beside),
+			P99: quantile(latencies(busy[i]), 0.99), BaseP99: quantile(latencies(beside), 0.99),
+			Typical: typical(busy[i]), BaseTypical: typical(beside),
 		}
+		m.Ratio = ratio(m.Typical, m.BaseTypical)
+		before, behind := typical(stretches[i]), typical(stretches[i+1])
+		m.Noise = ratio(max(before, behind), min(before, behind))
 		rows = append(rows, m)
 	}
 	return rows, slices.Concat(busy...), slices.Concat(stretches...)
 }
 
-// medianRatio is the middle of the rows' ratios, the upper one of two.
-func medianRatio(rows []measured) float64 {
-	ratios := []float64{}
-	for _, m := range rows {
-		ratios = append(ratios, m.Ratio)
+// typical is the median over the seconds of the p99 of each. A second that was cut off, with few commands, does not count.
+func typical(samples []sample) time.Duration {
+	seconds := map[int][]time.Duration{}
+	for _, s := range samples {
+		i := int(s.at / time.Second)
+		seconds[i] = append(seconds[i], s.took)
 	}
-	if len(ratios) == 0 {
+	var p99s []time.Duration
+	for _, took := range seconds {
+		if len(took) >= leastPerSecond {
+			p99s = append(p99s, quantile(took, 0.99))
+		}
+	}
+	return quantile(p99s, 0.5)
+}
+
+// leastPerSecond is how many commands it takes for a p99 to be more than one hiccup.
+const leastPerSecond = 300
+
+func latencies(samples []sample) []time.Duration {
+	took := make([]time.Duration, len(samples))
+	for i, s := range samples {
+		took[i] = s.took
+	}
+	return took
+}
+
+// ratio is 0 where there is nothing to compare with.
+func ratio(a, b time.Duration) float64 {
+	if b == 0 {
 		return 0
 	}
-	slices.Sort(ratios)
-	return ratios[len(ratios)/2]
+	return float64(a) / float64(b)
+}
+
+// middle is the median of what of returns for each row, the upper one of two.
+func middle(rows []measured, of func(measured) float64) float64 {
+	if len(rows) == 0 {
+		return 0
+	}
+	values := make([]float64, len(rows))
+	for i, m := range rows {
+		values[i] = of(m)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // misses says which bars the run missed.
@@ -92,10 +135,12 @@ func (r latencyReport) misses() (misses []string) {
 		if m.Reauths != r.Connections {
 			miss("rotation %d: %d of %d connections re-authenticated", i+1, m.Reauths, r.Connections)
 		}
-		// Of fewer the 99th percentile is one hiccup of the machine.
-		if m.During < 500 || m.Beside < 500 {
-			miss("rotation %d: %d commands during it and %d beside it are too few to compare", i+1, m.During, m.Beside)
+		if m.Ratio == 0 || m.Noise == 0 {
+			miss("rotation %d: too few commands during it or beside it to compare", i+1)
 		}
+	}
+	if r.MedianNoise > latencyBar {
+		miss("the quiet times before and behind a rotation differ by %.2f: the machine is too noisy to tell", r.MedianNoise)
 	}
 	if r.MedianRatio > latencyBar {
 		miss("p99 during a rotation is %.2f times that outside, the bar is %.2f", r.MedianRatio, latencyBar)

@@ -12,17 +12,18 @@ import (
 func printLatency(w io.Writer, r latencyReport) {
 	fmt.Fprintf(w, "%s\n\n%d connections, %d commands/s, tokens of %v\n", r.Machine, r.Connections, r.Rate, r.Lifetime)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "rotation\tat\tre-AUTHs\tper second\tcommands\tp99\tbeside\tp99 beside\tratio")
+	fmt.Fprintln(tw, "rotation\tat\tre-AUTHs\tper second\tcommands\tp99\tbeside\tp99/s\tbeside\tratio\tnoise")
 	for i, m := range r.Rotations {
 		took := m.End - m.Begin
-		fmt.Fprintf(tw, "%d\t%.1f-%.1f s\t%d\t%.0f\t%d\t%s\t%d\t%s\t%.2f\n", i+1, m.Begin.Seconds(), m.End.Seconds(),
-			m.Reauths, float64(m.Reauths)/max(took.Seconds(), 1e-3), m.During, fine(m.P99), m.Beside, fine(m.BaseP99), m.Ratio)
+		fmt.Fprintf(tw, "%d\t%.1f-%.1f s\t%d\t%.0f\t%d\t%s\t%s\t%s\t%s\t%.2f\t%.2f\n", i+1, m.Begin.Seconds(), m.End.Seconds(),
+			m.Reauths, float64(m.Reauths)/max(took.Seconds(), 1e-3), m.During+m.Beside,
+			fine(m.P99), fine(m.BaseP99), fine(m.Typical), fine(m.BaseTypical), m.Ratio, m.Noise)
 	}
 	_ = tw.Flush()
 	fmt.Fprintln(w)
-	histogram(w, "outside rotations", r.quiet)
-	histogram(w, "during rotations", r.during)
-	fmt.Fprintf(w, "median ratio of p99: %.2f (bar %.2f)\n", r.MedianRatio, latencyBar)
+	histogram(w, "outside rotations", latencies(r.quiet))
+	histogram(w, "during rotations", latencies(r.during))
+	fmt.Fprintf(w, "median ratio of the p99 of a second: %.2f (bar %.2f); of quiet time to quiet time: %.2f\n", r.MedianRatio, latencyBar, r.MedianNoise)
 	for _, m := range r.Misses {
 		fmt.Fprintln(w, "MISSED ", m)
 	}
