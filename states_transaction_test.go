@@ -46,10 +46,11 @@ func holdMulti(h *held) {
 		}
 		c.do("+OK\r\n", "MULTI")
 		c.do("+QUEUED\r\n", "INCR", "multi")
-		more := h.rest() && h.rest()
+		h.rest()
+		going := h.rest()
 		c.do("+QUEUED\r\n", "GET", "multi")
 		c.do(aggregate('*', integer(n), bulk(fmt.Sprint(n))), "EXEC")
-		if !more {
+		if !going {
 			break
 		}
 	}
