@@ -218,7 +218,7 @@ func (t *Tracker) issue() []byte {
 			d, b.last = left, true
 		}
 	}
-	d = max(d.Truncate(time.Millisecond), shortest)
+	d = (d + shortest - 1).Truncate(shortest) // not to end before the client's
 	// Before this it is CLIENT UNBLOCK that ended it. The server's clock may
 	// have been set a little meanwhile.
 	b.early = now.Add(d - max(10*time.Millisecond, d/1000))

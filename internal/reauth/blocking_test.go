@@ -172,6 +172,12 @@ func TestLastTurn(t *testing.T) {
 	c.sent("BLPOP a 1.005")
 	c.passes("*-1\r\n")
 	c.inject()
+	c.hides("+OK\r\n")
+	c.command("BLPOP a 61")
+	c.sent("BLPOP a 60")
+	c.now = c.now.Add(60*time.Second + 100*time.Nanosecond)
+	c.hides("*-1\r\n")
+	c.sent("BLPOP a 1") // not 0.999
 }
 
 // A nil that comes when the client's own time is over, too, is the client's.
