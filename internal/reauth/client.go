@@ -63,7 +63,7 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 			}
 			continue
 		}
-		e := t.classify()
+		e := t.remember(t.classify(), b, start, n)
 		if e.kind == blocking && start >= 0 && t.shorten(b[start:n]) {
 			return Step{Send: start, Skip: n - start}
 		}

@@ -44,6 +44,11 @@ var kinds = map[string]entry{
 	"WAIT":         {kind: blocking},
 	"WAITAOF":      {kind: blocking},
 	"PING":         {kind: ping, n: 1},
+	"SELECT":       {kind: settingCommand},
+	"READONLY":     {kind: settingCommand},
+	"READWRITE":    {kind: settingCommand},
+	"WATCH":        {kind: settingCommand},
+	"UNWATCH":      {kind: settingCommand},
 	// These depend on their arguments: see classify.
 	"ASKING":     {},
 	"CLIENT":     {},
@@ -155,7 +160,10 @@ func (t *Tracker) classifyClient() entry {
 			return entry{kind: replySkip}
 		}
 	}
-	return entry{kind: plain, n: 1}
+	if t.tells() {
+		return entry{kind: plain, n: 1}
+	}
+	return entry{kind: settingCommand}
 }
 
 // blocks reports whether an XREAD or XREADGROUP has the BLOCK option, which

@@ -23,9 +23,10 @@ const (
 	replySkip
 	skipped // the command behind CLIENT REPLY SKIP
 	blocking
-	shortened // a blocking command that was sent with another time-out
-	lookup    // ours: an XREVRANGE
-	ping      // to a RESP2 subscriber it is answered in another form
+	shortened      // a blocking command that was sent with another time-out
+	lookup         // ours: an XREVRANGE
+	settingCommand // SELECT and the like: see remember
+	ping           // to a RESP2 subscriber it is answered in another form
 	monitor
 	replicate
 )

@@ -19,6 +19,7 @@ func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 				return n, t.verdict, nil
 			}
 			t.verdict = next
+			t.noting = t.notes(b[n])
 			if t.raw {
 				return len(b), Pass, nil
 			}
@@ -33,12 +34,18 @@ func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 		if push >= 0 {
 			b[push] = '*' // in RESP2 a message is an array
 		}
+		if t.noting {
+			t.note(b[n:n+k], done)
+		}
 		n += k
 		if err != nil {
 			return n, t.verdict, err
 		}
 		if done {
 			t.ended()
+			if t.noting {
+				t.frame = nil
+			}
 		}
 	}
 	return n, t.verdict, nil
@@ -179,6 +186,7 @@ func (t *Tracker) ended() {
 	}
 	e := *t.queue.front()
 	ok := typ != '-' && typ != '!'
+	t.took(e, ok)
 	switch e.kind {
 	case auth, authUnseen:
 		if typ != '+' && typ != '-' {

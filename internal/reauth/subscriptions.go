@@ -58,6 +58,7 @@ func (t *Tracker) subscription() bool {
 	}
 	stood := t.seenSubs.count[of]
 	t.seenSubs.confirm(of, t.replies.LastInt())
+	t.named(of, ends)
 	if t.queue.awaits(replySkip) {
 		// A push is no reply, so it has not told yet how the CLIENT REPLY SKIP
 		// ended; but a refusal would have come before this confirmation.

@@ -112,6 +112,13 @@ type Tracker struct {
 	rewriting   bool // the frame being held is one to rewrite for a RESP2 client
 	held        []byte
 	answers     []Answer
+
+	// For a handover: see handover.go.
+	stands   *standing // nil: nothing was set or subscribed yet, or pinned
+	pinned   bool      // another connection cannot be given all that this one has
+	watching bool      // keys, for a transaction
+	noting   bool      // the frame being read may be the confirmation of a subscription
+	frame    []byte    // what has come of it
 }
 
 // New returns a Tracker of a connection that speaks RESP2 and is idle.
