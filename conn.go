@@ -20,7 +20,7 @@ import (
 // a timer, or by whoever found that it has become possible; the reply is met by
 // the client's Read or, on an idle connection, read by the sender.
 type conn struct {
-	upstream  net.Conn
+	upstream  *upstream
 	dialer    *Dialer
 	source    *Source
 	closed    chan struct{}
@@ -38,20 +38,23 @@ type conn struct {
 	ready  atomic.Bool   // the tracker is
 
 	reads   gate
-	ahead   []byte // read and not delivered; guarded by reads
-	readErr error  // what reading ended with, once ahead is delivered; guarded by reads
+	veil    *reauth.Veil // hides what a handover left behind, or nil; guarded by reads
+	ahead   []byte       // read and not delivered; guarded by reads
+	readErr error        // what reading ended with, once ahead is delivered; guarded by reads
 
 	mu      sync.Mutex // guards the rest; never held across I/O or logging
 	tracker *reauth.Tracker
 	state   authState
+	moving  moving
 }
 
 // maxTail bounds what is held back behind a blocking command, in bytes, besides
 // the last that was written.
 const maxTail = 1 << 20
 
-func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
+func newConn(d *Dialer, network, addr string, nc net.Conn, tok Token, ahead []byte) *conn {
 	closed := make(chan struct{})
+	upstream := newUpstream(nc)
 	c := &conn{
 		upstream: upstream,
 		dialer:   d,
@@ -62,6 +65,7 @@ func newConn(d *Dialer, upstream net.Conn, tok Token, ahead []byte) *conn {
 		ahead:    ahead,
 		tracker:  reauth.New(),
 		state:    authState{token: tok},
+		moving:   moving{network: network, addr: addr},
 	}
 	c.tracker.Block = c.mayBlock
 	c.tracker.Authenticate = d.ClientAuth
@@ -202,11 +206,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := c.reads.begin(); err != nil {
-		return 0, err
+	var n int
+	var err error
+	for evicted := true; evicted; {
+		if err := c.reads.begin(); err != nil {
+			return 0, err
+		}
+		n, err = c.read(p)
+		evicted = n == 0 && c.reads.evicted(err)
+		c.reads.end()
 	}
-	n, err := c.read(p)
-	c.reads.end()
 	if c.asked.Load() && c.unread() {
 		// The client has what it waited for and may not read again for long.
 		go c.readAnswer()
@@ -241,6 +250,9 @@ func (c *conn) read(p []byte) (int, error) {
 // receive takes bytes that came from upstream, and copies those for the client
 // to dst, and to ahead what does not fit. b may be a part of dst.
 func (c *conn) receive(b, dst []byte) int {
+	if c.veil != nil {
+		b = c.unveil(b)
+	}
 	if len(b) == 0 {
 		return 0
 	}
@@ -270,7 +282,7 @@ func (c *conn) filter(b []byte) (keep []byte, err error) {
 		c.ready.Store(true)
 		c.catchUp()
 	}
-	possible := c.ready.Load() || c.due.Load() && c.tracker.Deferred() == reauth.None
+	possible := c.ready.Load() || c.due.Load() && c.actable()
 	c.mu.Unlock()
 	c.report(results)
 	if possible {

@@ -179,5 +179,5 @@ func idleConn(b *testing.B, upstream net.Conn) net.Conn {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return newConn(&Dialer{Source: s}, upstream, tok, nil)
+	return newConn(&Dialer{Source: s}, "tcp", "cache:1", upstream, tok, nil)
 }

@@ -114,24 +114,34 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 func (d *Dialer) dial(ctx context.Context, network, addr string) (*conn, error) {
-	tok, err := d.Source.Token(ctx)
+	upstream, tok, rest, err := d.open(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
+	return newConn(d, network, addr, upstream, tok, rest), nil
+}
+
+// open returns a connection that is authenticated, with which token, and bytes
+// read ahead, if any.
+func (d *Dialer) open(ctx context.Context, network, addr string) (net.Conn, Token, []byte, error) {
+	tok, err := d.Source.Token(ctx)
+	if err != nil {
+		return nil, tok, nil, err
+	}
 	upstream, err := d.connect(ctx, network, addr)
 	if err != nil {
-		return nil, dialError(addr, err)
+		return nil, tok, nil, dialError(addr, err)
 	}
 	tok, rest, err := d.authenticate(ctx, upstream, tok)
 	if err != nil {
 		upstream.Close()
 		if e, ok := errors.AsType[*AuthError](err); ok {
 			e.Addr = addr
-			return nil, e
+			return nil, tok, nil, e
 		}
-		return nil, dialError(addr, err)
+		return nil, tok, nil, dialError(addr, err)
 	}
-	return newConn(d, upstream, tok, rest), nil
+	return upstream, tok, rest, nil
 }
 
 // connect opens the transport and, unless Plaintext, TLS on top of it.

@@ -247,11 +247,17 @@ func TestRESP2SubscriberIsReauthenticated(t *testing.T) {
 	})
 }
 
-// Where the service has no HELLO a RESP2 subscriber cannot be re-authenticated.
+// Where the service has no HELLO a RESP2 subscriber cannot be re-authenticated,
+// and not be handed over either if it has shown its client what another
+// connection cannot be.
 func TestRESP2SubscriberWithoutHelloEndsWithItsToken(t *testing.T) {
 	withDialer(t, emulator.Options{RefuseHello: true}, func(s *setup) {
 		c := s.dial()
 		defer c.Close()
+		c.send("CLIENT", "ID")
+		if f, err := c.r.ReadFrame(); err != nil || f[0] != ':' {
+			t.Fatalf("CLIENT ID: %q %v", f, err)
+		}
 		c.do("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", "SUBSCRIBE", "a")
 		if _, err := c.r.ReadFrame(); err != io.EOF {
 			t.Fatalf("got %v, want the end of the connection", err)

@@ -14,9 +14,10 @@ const (
 	EventRefreshed         EventType = "refreshed"          // a new token is held
 	EventUnchanged         EventType = "unchanged"          // a refresh returned the token that is held already
 	EventRefreshFailed     EventType = "refresh-failed"     // an acquisition failed; it will be tried again
-	EventReauthenticated   EventType = "reauthenticated"    // a connection was re-authenticated with a new token
+	EventReauthenticated   EventType = "reauthenticated"    // a connection was re-authenticated with a new token; with the reason "handover", by another one in its place
 	EventReauthRefused     EventType = "reauth-refused"     // Redis refused a re-AUTH; the connection keeps its old token
 	EventReauthDeferred    EventType = "reauth-deferred"    // the connection's state does not allow AUTH now
+	EventHandoverFailed    EventType = "handover-failed"    // a RESP2 subscriber could not be handed over to another connection; it will be tried again
 	EventConnectionExpired EventType = "connection-expired" // a connection's token ended before it could be re-authenticated
 )
 
@@ -28,7 +29,7 @@ type Event struct {
 	Username   string
 	ExpiresOn  time.Time // of the token the event is about, or of the one still held
 	RemoteAddr string    // for events of a connection
-	Reason     string    // a Kind, or why a re-AUTH was deferred
+	Reason     string    // a Kind, why a re-AUTH was deferred, or at which step a handover failed
 	Err        error
 }
 

@@ -1,6 +1,7 @@
 package entraredis
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -17,6 +18,7 @@ type gate struct {
 
 	busy sync.Mutex                    // held while bytes go through
 	own  atomic.Pointer[chan struct{}] // closed when ours, which holds busy, is through
+	left atomic.Pointer[chan struct{}] // of one of ours that waits: told when the client leaves
 
 	mu       sync.Mutex // guards the rest
 	deadline time.Time  // the client's
@@ -42,7 +44,7 @@ func (g *gate) setDeadline(t time.Time) error {
 // begin lets the client in; end must follow. Two calls of the client's own
 // wait for each other without a deadline, as in package net.
 func (g *gate) begin() error {
-	if g.busy.TryLock() {
+	if g.left.Load() == nil && g.busy.TryLock() {
 		return nil
 	}
 	return g.wait()
@@ -51,7 +53,7 @@ func (g *gate) begin() error {
 // wait is apart from begin, which is on the way of each read and write: a
 // defer in a loop costs even where it does not run.
 func (g *gate) wait() error {
-	for !g.busy.TryLock() {
+	for g.left.Load() != nil || !g.busy.TryLock() {
 		own := g.own.Load()
 		if own == nil {
 			g.busy.Lock()
@@ -86,7 +88,15 @@ func (g *gate) await(done <-chan struct{}) error {
 	}
 }
 
-func (g *gate) end() { g.busy.Unlock() }
+func (g *gate) end() {
+	g.busy.Unlock()
+	if left := g.left.Load(); left != nil {
+		select {
+		case *left <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // watch returns the client's deadline and a channel that is closed when it is
 // set anew.
@@ -110,13 +120,70 @@ func (g *gate) tryOwn(t time.Time) (end func(), ok bool) {
 		close(through)
 		return nil, false
 	}
+	return g.owned(through, t), true
+}
+
+// owned puts the deadline t in force for ours, which holds busy.
+func (g *gate) owned(through chan struct{}, t time.Time) (end func()) {
 	g.force(t)
 	return func() {
 		g.giveBack()
 		g.busy.Unlock()
 		g.own.Store(nil)
 		close(through)
-	}, true
+	}
+}
+
+// seize lets us in as tryOwn does, but waits for whoever is there, until t at
+// the longest. With evict a call of the client's that is under way ends like
+// one whose deadline has passed: see evicted.
+func (g *gate) seize(t time.Time, evict bool) (end func(), err error) {
+	expired := time.NewTimer(time.Until(t))
+	defer expired.Stop()
+	through := make(chan struct{})
+	for !g.own.CompareAndSwap(nil, &through) {
+		other := g.own.Load()
+		if other == nil {
+			continue
+		}
+		select {
+		case <-*other:
+		case <-expired.C:
+			return nil, os.ErrDeadlineExceeded
+		case <-g.closed:
+			return nil, net.ErrClosed
+		}
+	}
+	left := make(chan struct{}, 1)
+	g.left.Store(&left)
+	if evict {
+		g.force(time.Unix(1, 0))
+	}
+	for err == nil && !g.busy.TryLock() {
+		select {
+		case <-left:
+		case <-expired.C:
+			err = os.ErrDeadlineExceeded
+		case <-g.closed:
+			err = net.ErrClosed
+		}
+	}
+	g.left.Store(nil)
+	if err == nil {
+		return g.owned(through, t), nil
+	}
+	if evict {
+		g.giveBack()
+	}
+	g.own.Store(nil)
+	close(through)
+	return nil, err
+}
+
+// evicted reports whether the client's call, which is still in, ended with err
+// for a deadline of ours. It is to begin again.
+func (g *gate) evicted(err error) bool {
+	return g.own.Load() != nil && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (g *gate) force(t time.Time) {

@@ -173,7 +173,7 @@ func (c *conn) withholds() bool {
 func (c *conn) possible() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.state.stopped && (c.ready.Load() || c.due.Load() && c.tracker.Deferred() == reauth.None)
+	return !c.state.stopped && (c.ready.Load() || c.due.Load() && c.actable())
 }
 
 // unread reports whether nothing but the answer to an AUTH of ours is still to
@@ -197,6 +197,10 @@ func (c *conn) takeDue() (auth []byte, idle bool) {
 		defer c.mu.Unlock()
 		idle = !c.tracker.ClientWaits()
 		return c.inject(), idle
+	}
+	if c.beginHandover(why) {
+		c.mu.Unlock()
+		return nil, false
 	}
 	first := why != c.state.waited
 	c.state.waited = why
@@ -306,7 +310,7 @@ func (c *conn) ended(err error) {
 	expired := !errors.Is(err, os.ErrDeadlineExceeded) && !s.over && !s.stopped &&
 		c.tracker.Deferred() != reauth.Quitting && time.Until(s.token.ExpiresOn) < time.Second
 	s.over = true
-	why, refused, tok := string(s.waited), s.refused, s.token
+	why, refused, tok, failed := string(s.waited), s.refused, s.token, c.moving.failed
 	c.mu.Unlock()
 	if !expired {
 		return
@@ -315,6 +319,8 @@ func (c *conn) ended(err error) {
 	switch {
 	case refused != nil:
 		ev.Reason, ev.Err = string(refused.Kind), refused
+	case failed != nil && why == string(reauth.Subscribed):
+		ev.Err = failed
 	case why == "":
 		ev.Reason = string(KindExpired)
 		if err := c.source.Status().LastError; err != nil {

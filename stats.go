@@ -11,6 +11,8 @@ type Stats struct {
 	ReauthRefused  uint64            // re-AUTHs refused; each is tried again until the old token ends
 	ReauthDeferred uint64            // re-AUTHs that had to wait for the connection's state to allow one
 	Deferred       map[string]uint64 // the same by reason, such as "transaction" or "resp2-subscribed"
+	Handovers      uint64            // RESP2 subscribers handed over to another connection, instead of a re-AUTH
+	HandoverFailed uint64            // tries of that which failed; each is tried again until the old token ends
 	Expired        uint64            // connections that ended because their token did
 }
 

@@ -51,9 +51,12 @@ func NewVeil(marker string) *Veil { return &Veil{marker: []byte(marker)} }
 // reply is Entered, Left or Ponged, or an error line.
 func (v *Veil) Expect(reply Sign) { v.due = append(v.due, reply) }
 
-// Doubt says whether messages on the marker's channel may still come by a
-// pattern, although all of ours has been answered.
-func (v *Veil) Doubt(yes bool) { v.doubt = yes }
+// Doubt says that messages on the marker's channel may still come by a
+// pattern when all of ours has been answered.
+func (v *Veil) Doubt() { v.doubt = true }
+
+// Doubtful reports whether Doubt was called.
+func (v *Veil) Doubtful() bool { return v.doubt }
 
 // Over reports whether nothing of ours is to come any more.
 func (v *Veil) Over() bool { return len(v.due) == 0 && !v.doubt }
