@@ -30,7 +30,6 @@ const handoverReason = "handover"
 // moving is what a conn knows of its handovers; guarded by conn.mu.
 type moving struct {
 	network, addr string // where it was dialed; these do not change
-	marker        string // of the one that is under way, or left something behind; its own affair
 	on            bool   // one is under way
 	failed        error  // how the last one ended
 }
@@ -142,12 +141,9 @@ func (h *handover) run() error {
 	if !movable {
 		return errNotNeeded
 	}
-	if h.c.moving.marker == "" {
-		random := make([]byte, 16)
-		rand.Read(random)
-		h.c.moving.marker = "entraredis:handover:" + hex.EncodeToString(random)
-	}
-	h.marker = h.c.moving.marker
+	random := make([]byte, 16)
+	rand.Read(random)
+	h.marker = reauth.MarkerPrefix + hex.EncodeToString(random)
 	if err := h.prepare(ctx); err != nil {
 		return err
 	}

@@ -46,12 +46,7 @@ func (h *handover) cut() (err error) {
 	if err != nil {
 		return fmt.Errorf("wait for the client's read: %w", err)
 	}
-	defer func() {
-		if c.veil == nil {
-			c.moving.marker = "" // nothing of it is left
-		}
-		endReads()
-	}()
+	defer endReads()
 
 	deadline := time.Now().Add(most)
 	for _, set := range []func(time.Time) error{c.upstream.SetDeadline, h.b.SetDeadline} {
@@ -93,6 +88,7 @@ func (h *handover) settleA() error {
 			if a.veil == nil {
 				a.veil = reauth.NewVeil(h.marker)
 			}
+			a.veil.Use(h.marker)
 			c.veil = nil
 			a.take = h.deliver
 			return nil
@@ -176,6 +172,12 @@ func (h *handover) byMarker() error {
 		}
 		return fmt.Errorf("marker: %w", err)
 	}
+	if h.has.Patterns() {
+		// One may match the marker, and nothing tells when its messages have all
+		// come: in one go with the marker's from Redis itself, but not from any
+		// service, and later if the answer to PUBLISH is lost.
+		h.a.veil.Doubt()
+	}
 	reached, err := publish(h.publisher, h.marker)
 	if _, refused := errors.AsType[*refusedError](err); refused {
 		if err := h.a.ask(reauth.Left, "UNSUBSCRIBE", h.marker); err != nil {
@@ -189,9 +191,6 @@ func (h *handover) byMarker() error {
 		err = errElse
 	}
 	if err != nil {
-		if h.has.Patterns() {
-			h.a.veil.Doubt() // it may still come, to a pattern that matches all
-		}
 		return fmt.Errorf("publish the marker: %w", err)
 	}
 	if err := h.a.until(reauth.Marked); err != nil {
@@ -241,10 +240,14 @@ func (h *handover) byOverlap() error {
 		if before = min(before, len(h.b.sums)); len(h.b.sums) != before+len(ends)-1 {
 			continue // more than are remembered
 		}
-		if seen, ok := overlap(h.a.sums, h.b.sums[:before], h.b.sums[before:]); ok {
-			h.kept = h.kept[ends[seen]:]
-			return nil
+		seen, err := overlap(h.a.sums, h.b.sums[:before], h.b.sums[before:])
+		if errors.Is(err, errAlike) {
+			continue
 		}
+		if err == nil {
+			h.kept = h.kept[ends[seen]:]
+		}
+		return err
 	}
 	return errAlike
 }
@@ -323,21 +326,25 @@ func (h *handover) giveBack() {
 	c.receive(a.rest, nil)
 }
 
-// unveil returns what of b is the client's.
+// unveil returns what of b is the client's, in place where all of it is.
 func (c *conn) unveil(b []byte) (keep []byte) {
-	for len(b) > 0 {
-		n, out, _, err := c.veil.Next(b)
-		keep = append(keep, out...)
-		b = b[n:]
-		switch {
-		case err != nil:
-			c.veil = nil // the tracker says what is wrong
-			return append(keep, b...)
-		case c.veil.Over():
-			keep = append(keep, c.veil.Flush()...)
+	from, at := 0, 0 // b[from:at] is, as it stands
+	for at < len(b) {
+		n, out, _, err := c.veil.Next(b[at:])
+		at += n
+		if len(out) != n {
+			keep = append(append(keep, b[from:at-n]...), out...)
+			from = at
+		}
+		if err != nil || c.veil.Over() {
+			// If it is an error the tracker says what is wrong.
+			keep = append(append(keep, b[from:at]...), c.veil.Flush()...)
 			c.veil = nil
-			return append(keep, b...)
+			return append(keep, b[at:]...)
 		}
 	}
-	return keep
+	if keep == nil {
+		return b[from:]
+	}
+	return append(keep, b[from:]...)
 }

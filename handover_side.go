@@ -184,19 +184,20 @@ const maxCompared = 4096
 // overlap finds where in a stream another one stands that has the same
 // messages in the same order: it has seen a, the stream has brought before and
 // after, and nothing that came behind after has been seen. It returns how many
-// of after have been seen, if only one number is possible. It is then the right
-// one: the right one always is possible.
-func overlap(a, before, after []uint64) (seen int, ok bool) {
+// of after have been seen, if only one number is possible: the right one always
+// is. Otherwise the error is errAlike, or errElse if none is.
+func overlap(a, before, after []uint64) (seen int, err error) {
+	err = errElse
 	for k := range len(after) + 1 {
 		if !endsAlike(a, before, after[:k]) {
 			continue
 		}
-		if ok {
-			return 0, false
+		if err == nil {
+			return 0, errAlike
 		}
-		seen, ok = k, true
+		seen, err = k, nil
 	}
-	return seen, ok
+	return seen, err
 }
 
 // endsAlike reports whether a and the stream of before and then after are the

@@ -19,7 +19,7 @@ const (
 	Entered // to the marker
 	Left    // from the marker
 	Marked  // a message on the marker's channel
-	Matched // the same, by a pattern
+	Matched // the same by a pattern, or what came for an earlier marker
 	Ponged
 	Refused // an error line for the oldest command of ours: see Veil.Last
 )
@@ -28,13 +28,17 @@ const (
 // pattern holds that pattern.
 const maxVeiled = maxNames + 4<<10
 
+// MarkerPrefix is what the names of our channels begin with.
+const MarkerPrefix = "entraredis:handover:"
+
 // Veil keeps from a RESP2 subscriber the replies to commands of ours that may
 // go out only when nothing is due to the client: SUBSCRIBE and UNSUBSCRIBE of
-// one channel with a name nobody else knows, and PING with that name; and the
-// messages on that channel. It begins between two frames. The zero value is
-// not ready: see [NewVeil]. It is not safe for concurrent use.
+// a marker, which is a channel with a name nobody else knows, and PING with
+// that name; and the messages on such channels. It begins between two frames.
+// The zero value is not ready: see [NewVeil]. It is not safe for concurrent
+// use.
 type Veil struct {
-	marker  []byte
+	marker  string
 	frames  resp.Replies
 	held    []byte // a frame that may be ours
 	through bool   // the present frame is too long for that
@@ -44,8 +48,11 @@ type Veil struct {
 	doubt   bool
 }
 
-// NewVeil returns a Veil for the channel of that name.
-func NewVeil(marker string) *Veil { return &Veil{marker: []byte(marker)} }
+// NewVeil returns a Veil for the marker of that name.
+func NewVeil(marker string) *Veil { return &Veil{marker: marker} }
+
+// Use goes on with another marker. What comes for those before is still hidden.
+func (v *Veil) Use(marker string) { v.marker = marker }
 
 // Expect records a command of ours that is sent behind those before it: its
 // reply is Entered, Left or Ponged, or an error line.
@@ -123,32 +130,46 @@ func (v *Veil) sign(frame []byte) Sign {
 		return Other
 	}
 	parts, _ := cutArray(frame)
-	is := func(i int) bool { return i < len(parts) && bytes.Equal(parts[i], v.marker) }
+	is := func(i int) bool { return i < len(parts) && string(parts[i]) == v.marker }
+	ours := func(i int) bool { return i < len(parts) && bytes.HasPrefix(parts[i], []byte(MarkerPrefix)) }
 	kind := string(v.frames.First())
 	switch kind {
 	case "message":
-		if is(1) {
+		switch {
+		case is(1):
 			return Marked
+		case ours(1):
+			return Matched
 		}
 		return Message
 	case "pmessage":
-		if is(2) {
+		if ours(2) {
 			return Matched
 		}
 		return Message
 	case "smessage":
 		return Message
 	case "pong":
-		if is(1) && v.answers(Ponged) {
+		switch {
+		case !ours(1) || !v.answers(Ponged):
+		case is(1):
 			return Ponged
+		default:
+			return Matched
 		}
 	case "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe":
 		v.last, v.total = kind, v.frames.LastInt()
 		switch {
-		case !is(1):
+		case !ours(1):
 		case kind == "subscribe" && v.answers(Entered):
+			if !is(1) {
+				return Matched
+			}
 			return Entered
 		case kind == "unsubscribe" && v.answers(Left):
+			if !is(1) {
+				return Matched
+			}
 			return Left
 		}
 		return Confirmed
