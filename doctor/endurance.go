@@ -16,6 +16,8 @@ const beat = time.Second
 // checkEndurance holds one connection of the library's for Watch, uses it, and
 // tells of each refresh and re-AUTH.
 func checkEndurance(ctx context.Context, x *exam, r *Result) {
+	// One connection is watched: that of the checks before would re-AUTH too.
+	x.conn.Close()
 	dialer := &entraredis.Dialer{Source: x.source, ServerName: x.serverName(), TLSConfig: x.TLSConfig, Plaintext: x.Plaintext,
 		ConnectTimeout: x.ConnectTimeout, AuthTimeout: x.AuthTimeout, NetDial: x.NetDial}
 	conn, err := dialer.DialContext(ctx, "tcp", x.addr())

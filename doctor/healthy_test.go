@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,17 @@ func TestConnectionOutlivesItsToken(t *testing.T) {
 		last := report.Checks[len(report.Checks)-1]
 		if last.Check != "endurance" || last.Status != doctor.OK {
 			t.Errorf("endurance: %s\n%s", last.Status, text)
+		}
+		counts := map[string]int{}
+		for _, f := range last.Facts {
+			counts[f.Name], _ = strconv.Atoi(f.Value)
+		}
+		// The last refresh may be of the last seconds, before its re-AUTH is due.
+		if r, a := counts["refreshes"], counts["re-AUTHs"]; a < 3 || a > r || a < r-1 {
+			t.Errorf("%d refreshes and %d re-AUTHs of one connection", r, a)
+		}
+		if counts["commands"] < 100 {
+			t.Errorf("%d commands in two minutes", counts["commands"])
 		}
 		if got := p.Stats(); got.Expired != 0 || got.Reauths < 3 {
 			t.Errorf("%d connections expired, %d re-AUTHs", got.Expired, got.Reauths)
