@@ -211,6 +211,13 @@ func tokenFinding(err error) Finding {
 	case f.Kind == entraredis.KindIssuerUnreachable && has("no such host"):
 		f.Anchor, f.Means = "issuer-name", "the issuer's host name does not resolve"
 		f.Remedy = "Check --authority-host and AZURE_AUTHORITY_HOST, and that DNS here resolves login.microsoftonline.com."
+	case f.Kind == entraredis.KindIssuerRefused && !has("AADSTS") && has("ManagedIdentityCredential"):
+		f.Kind, f.Anchor = entraredis.KindManagedIdentityUnavailable, "identity-endpoint-refused"
+		f.Means = "the identity endpoint of this service answers and refuses, without saying why"
+		f.Remedy = "See that IDENTITY_ENDPOINT and IDENTITY_HEADER are the ones this very instance was started with (they change with a restart, and are of no use elsewhere), and that the app's Identity page in the portal shows the identity."
+	case f.Kind == entraredis.KindIssuerRefused && !has("AADSTS"):
+		f.Anchor, f.Means = "refused-without-code", "the refusal has no AADSTS code, so it is probably not Microsoft Entra ID that answers"
+		f.Remedy = "Check the authority (--authority-host, AZURE_AUTHORITY_HOST, --cloud), and that no proxy or captive portal answers in its place (HTTPS_PROXY, NO_PROXY)."
 	case f.Kind == entraredis.KindManagedIdentityUnavailable && status != "":
 		f.Anchor, f.Means = "not-azure-metadata", "something answers at the metadata address, but not with tokens: another cloud, a gateway, or a machine without identity"
 	}

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -36,12 +37,6 @@ var credentialFaults = []fault{
 		provoke: managed(emulator.Fault{Endpoint: "imds", Reset: true})},
 	{name: "IMDS 400: identity not on the machine", check: "credential", anchor: "identity-not-on-resource", remedy: "add the user-assigned one",
 		provoke: func(p *patient) { p.managed("c0000000-0000-4000-8000-00000000dead") }},
-	{name: "IMDS 404: no Azure machine", check: "credential", anchor: "not-azure-metadata", remedy: "works only on an Azure resource",
-		provoke: managed(emulator.Fault{Endpoint: "imds", Status: 404, Body: "<html>not here</html>"})},
-	{name: "IMDS 429", check: "credential", anchor: "throttled", remedy: "one Source for all clients",
-		provoke: managed(emulator.Fault{Endpoint: "imds", Status: 429, Body: `{"error":"too many requests"}`})},
-	{name: "IMDS 500", check: "credential", anchor: "issuer-outage", remedy: "status.azure.com",
-		provoke: managed(emulator.Fault{Endpoint: "imds", Status: 500, Body: `{"error":"unknown"}`})},
 	{name: "az missing", sockets: true, program: [2]string{"sh", `exit 127`}, check: "credential", anchor: "tool-missing", remedy: "https://aka.ms/azure-cli",
 		provoke: func(p *patient) { p.use(credential.AzureCLI, credential.Settings{}) }},
 	{name: "az not signed in", sockets: true, program: [2]string{"az", "echo \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1"}, check: "credential", anchor: "not-signed-in", remedy: "az login --tenant",
@@ -88,20 +83,10 @@ var issuerFaults = []fault{
 		}},
 	{name: "assertion outside its times", check: "credential", anchor: "clock-skew", remedy: "client assertion",
 		provoke: entraError(401, "700024", "Client assertion is not within its valid time range.")},
-	{name: "token endpoint 400", check: "credential", anchor: "issuer-refused", remedy: "The AADSTS code in the error says why",
-		provoke: setFault(emulator.Fault{Endpoint: "token", Status: 400, Body: `{"error":"invalid_request","error_description":"no code"}`})},
-	{name: "token endpoint 429", check: "credential", anchor: "throttled", remedy: "Ask once per process",
-		provoke: setFault(emulator.Fault{Endpoint: "token", Status: 429, Body: `{"error":"temporarily_unavailable"}`})},
-	{name: "token endpoint 500", check: "credential", anchor: "issuer-outage", remedy: "Nothing to change here",
-		provoke: setFault(emulator.Fault{Endpoint: "token", Status: 500, Body: `{"error":"server_error"}`})},
 	{name: "token endpoint silent", check: "credential", anchor: "issuer-unreachable", remedy: "check DNS, proxy and firewall", within: 40 * time.Second,
 		provoke: setFault(emulator.Fault{Endpoint: "token", Hang: true})},
 	{name: "token endpoint reset", check: "credential", anchor: "issuer-unreachable", remedy: "check DNS, proxy and firewall",
 		provoke: setFault(emulator.Fault{Endpoint: "token", Reset: true})},
-	{name: "issuer's configuration 404", check: "credential", anchor: "issuer-refused", remedy: "The AADSTS code in the error says why",
-		provoke: setFault(emulator.Fault{Endpoint: "openid", Status: 404, Body: `{"error":"not_found"}`})},
-	{name: "issuer's configuration 500", check: "credential", anchor: "issuer-outage", remedy: "status.azure.com",
-		provoke: setFault(emulator.Fault{Endpoint: "openid", Status: 500, Body: `{"error":"server_error"}`})},
 	{name: "issuer's name unknown", check: "credential", anchor: "issuer-name", remedy: "Check --authority-host",
 		provoke: func(p *patient) {
 			s := p.settings()
@@ -116,6 +101,49 @@ var issuerFaults = []fault{
 			s.Transport = unreachable{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}
 			p.use(credential.ClientSecret, s)
 		}},
+}
+
+// answers are the refusals of each endpoint a token comes from.
+func answers() (rows []fault) {
+	appService := map[string]string{"IDENTITY_ENDPOINT": "http://identity.entraredis.test/msi/token", "IDENTITY_HEADER": "emulated-identity-header"}
+	user := func(p *patient) { p.as("app") }
+	machine := func(p *patient) { p.managed(emulator.UserIdentityClientID) }
+	const code, outage, crowd = "no proxy or captive portal answers", "status.azure.com", "one Source for all clients"
+	for _, a := range []struct {
+		endpoint string
+		status   int
+		as       func(*patient)
+		anchor   string
+		remedy   string
+	}{
+		{"token", 400, user, "refused-without-code", code},
+		{"token", 404, user, "refused-without-code", code},
+		{"token", 429, user, "throttled", crowd},
+		{"token", 500, user, "issuer-outage", outage},
+		{"openid", 400, user, "refused-without-code", code},
+		{"openid", 404, user, "refused-without-code", code},
+		{"openid", 429, user, "throttled", crowd},
+		{"openid", 500, user, "issuer-outage", outage},
+		{"imds", 400, machine, "identity-not-on-resource", "add the user-assigned one"},
+		{"imds", 404, machine, "not-azure-metadata", "works only on an Azure resource"},
+		{"imds", 429, machine, "throttled", crowd},
+		{"imds", 500, machine, "issuer-outage", outage},
+		{"msi", 400, machine, "identity-endpoint-refused", "IDENTITY_HEADER are the ones"},
+		{"msi", 404, machine, "identity-endpoint-refused", "IDENTITY_HEADER are the ones"},
+		{"msi", 429, machine, "throttled", crowd},
+		{"msi", 500, machine, "issuer-outage", outage},
+	} {
+		row := fault{name: fmt.Sprintf("%s %d", a.endpoint, a.status), check: "credential", anchor: a.anchor, remedy: a.remedy,
+			provoke: func(p *patient) {
+				p.SetFault(emulator.Fault{Endpoint: a.endpoint, Status: a.status, Body: `{"error":"some_error","error_description":"no code"}`})
+				a.as(p)
+			}}
+		if a.endpoint == "msi" {
+			row.env = appService
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // unreachable is an HTTP client without network.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -80,17 +81,18 @@ const (
 )
 
 func networkCause(err error) cause {
-	text := err.Error()
+	// Windows has numbers of its own, which no constant here is equal to.
+	text := strings.ToLower(err.Error())
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "refused"):
 		return refused
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPIPE), strings.Contains(text, "forcibly closed"):
 		return wasReset
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), strings.Contains(text, "unreachable host"), strings.Contains(text, "unreachable network"):
 		return noRoute
 	case isTimeout(err):
 		return timedOut
-	case strings.HasSuffix(text, "EOF"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ended
 	}
 	return otherCause
