@@ -184,3 +184,22 @@ func TestReportAsJSON(t *testing.T) {
 		}
 	}
 }
+
+// On a node of a cluster most keys are another node's.
+func TestWriteProbeFindsAKeyOfTheNode(t *testing.T) {
+	p := newPatient(t, emulator.RunT(t), false)
+	p.o.WriteProbe = true
+	p.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "SET", Body: "ERR syntax error", Count: 1}) // the permission's
+	p.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "SET", Body: "MOVED 866 10.0.0.5:15001", Count: 3})
+	report, text := p.run(context.Background())
+	if report.Status != doctor.OK || !strings.Contains(text, "wrote, read and deleted a key") {
+		t.Errorf("status %s\n%s", report.Status, text)
+	}
+
+	p = newPatient(t, emulator.RunT(t), false)
+	p.o.WriteProbe = true
+	p.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "SET", Body: "MOVED 866 10.0.0.5:15001"})
+	if report, text = p.run(context.Background()); report.FirstFailure != "permissions" {
+		t.Errorf("a node that holds no key at all: first failure %q\n%s", report.FirstFailure, text)
+	}
+}

@@ -36,15 +36,16 @@ func probes(key, channel string) []probe {
 	}
 }
 
+// ownKey is a key, or a channel, that nobody else has.
+func ownKey() string { return "entraredis:doctor:" + strings.ToLower(rand.Text()) }
+
 func checkPermissions(ctx context.Context, x *exam, r *Result) {
-	own := "entraredis:doctor:" + strings.ToLower(rand.Text())
+	own := ownKey()
 	key := x.Key
 	if key == "" {
 		key = own
 	}
-	var may, mayNot, lacks []string
-	var replies []string
-	keysRefused := false
+	var found permissions
 	for _, p := range probes(key, own) {
 		reply, err := x.conn.do(ctx, p.args...)
 		if err == nil && p.area == "subscribe" && !isRefusal(reply) {
@@ -57,54 +58,69 @@ func checkPermissions(ctx context.Context, x *exam, r *Result) {
 		refused, _ := reply.(refusal)
 		switch {
 		case refused.permission():
-			keysRefused = keysRefused || p.usual && aboutKeys(refused)
 			r.fact(p.area, "no: %q", string(refused))
 			if p.usual {
-				mayNot, replies = append(mayNot, p.area), append(replies, fmt.Sprintf("%s: %q", p.args[0], string(refused)))
-				lacks = append(lacks, p.rule)
+				found.refuse(p, refused)
 			}
 		case refused.unknown():
 			r.fact(p.area, "not offered by this service (%s)", p.args[0])
 		default:
 			r.fact(p.area, "yes")
-			may = append(may, p.area)
+			found.may = append(found.may, p.area)
 		}
 	}
-	r.say("may %s", orNothing(may))
-	if len(mayNot) > 0 {
-		r.Summary += "; may not " + strings.Join(mayNot, ", ")
-		x.restricted(r, may, mayNot, replies, lacks, keysRefused)
+	r.say("may %s", orNothing(found.may))
+	if len(found.mayNot) > 0 {
+		r.Summary += "; may not " + strings.Join(found.mayNot, ", ")
+		x.restricted(r, found)
 	}
 	if x.WriteProbe {
 		x.writeProbe(ctx, r, own)
 	}
 }
 
+// permissions are what the probes found out, of the usual areas.
+type permissions struct {
+	may, mayNot []string // areas
+	replies     []string // the refusals
+	lacks       []string // rules that would permit them
+	keys        bool     // a key was refused, not a command
+}
+
+func (p *permissions) refuse(by probe, reply refusal) {
+	p.mayNot = append(p.mayNot, by.area)
+	p.replies = append(p.replies, fmt.Sprintf("%s: %q", by.args[0], string(reply)))
+	if !slices.Contains(p.lacks, by.rule) {
+		p.lacks = append(p.lacks, by.rule)
+	}
+	p.keys = p.keys || aboutKeys(reply)
+}
+
 // restricted says what the access policy leaves out.
-func (x *exam) restricted(r *Result, may, mayNot, replies, lacks []string, keysRefused bool) {
-	f := Finding{Kind: entraredis.KindNoPermission, Observed: strings.Join(replies, "; "),
+func (x *exam) restricted(r *Result, found permissions) {
+	f := Finding{Kind: entraredis.KindNoPermission, Observed: strings.Join(found.replies, "; "),
 		Means:  "authenticated; the access policy permits no more. For a program that only does what it may, this is as it should be",
-		Remedy: fmt.Sprintf("To permit it, assign another policy (portal: Data Access Configuration > Redis Users) or add to the custom one: %s. See what there is: az redis access-policy list -g <group> -n <cache>", strings.Join(unique(lacks), ", "))}
+		Remedy: fmt.Sprintf("To permit it, assign another policy (portal: Data Access Configuration > Redis Users) or add to the custom one: %s. See what there is: az redis access-policy list -g <group> -n <cache>", strings.Join(found.lacks, ", "))}
 	switch {
-	case keysRefused && x.Key == "":
+	case found.keys && x.Key == "":
 		f.Anchor = "key-unknown"
 		f.Means = "authenticated; the access policy permits certain keys only, and the key that was tried is none of them"
 		f.Remedy = "Run again with a key your program uses: --key <name> (it is not changed). If that is refused too, add a pattern that fits to the policy: ~<prefix>*."
-	case keysRefused:
+	case found.keys:
 		f.Anchor = "key-pattern"
 		f.Means = fmt.Sprintf("authenticated; the access policy does not reach the key %q", x.Key)
 		f.Remedy = "Add a pattern that fits the key to the policy (portal: Data Access Configuration > the custom policy > Permissions): ~<prefix>*, or allkeys."
-	case !slices.Contains(may, "read") && !slices.Contains(may, "write"):
+	case !slices.Contains(found.may, "read") && !slices.Contains(found.may, "write"):
 		f.Anchor = "nothing-permitted"
 		f.Means = "authenticated, but the access policy permits neither reading nor writing"
 		f.Remedy = "Assign a policy that does: Data Reader, Data Contributor or Data Owner (portal: Data Access Configuration > Redis Users), or add +@read or +@write and a key pattern (~* or allkeys) to the custom one."
 		r.fail(f)
 		return
-	case slices.Contains(mayNot, "connection"):
+	case slices.Contains(found.mayNot, "connection"):
 		f.Anchor = "no-ping"
 		f.Means = "authenticated; the access policy leaves PING out, with which clients and pools look whether a connection lives"
 		f.Remedy = "Add +ping to the custom access policy (portal: Data Access Configuration > the policy > Permissions)."
-	case slices.Contains(mayNot, "write"):
+	case slices.Contains(found.mayNot, "write"):
 		f.Anchor = "read-only"
 		f.Means = "authenticated; the identity may read and not write, as with Data Reader"
 		f.Remedy = "If the program is to write, assign Data Contributor: az redis access-policy-assignment create -g <group> -n <cache> --policy-assignment-name <name> --access-policy-name \"Data Contributor\" --object-id <oid> --object-id-alias <name>"
@@ -112,9 +128,16 @@ func (x *exam) restricted(r *Result, may, mayNot, replies, lacks []string, keysR
 	r.warn(f)
 }
 
+// maxMoved bounds the search for a key that the node connected to holds: with
+// a hundred nodes, one in a thousand searches ends in vain.
+const maxMoved = 700
+
 // writeProbe writes a key that did not exist, reads it and deletes it.
 func (x *exam) writeProbe(ctx context.Context, r *Result, key string) {
-	for _, args := range [][]string{{"SET", key, "1", "NX", "EX", "60"}, {"GET", key}, {"DEL", key}} {
+	set := func() []string { return []string{"SET", key, "1", "NX", "EX", "60"} }
+	steps := []func() []string{set, func() []string { return []string{"GET", key} }, func() []string { return []string{"DEL", key} }}
+	for step, moved := 0, 0; step < len(steps); step++ {
+		args := steps[step]()
 		reply, err := x.conn.do(ctx, args...)
 		if err != nil {
 			x.endedIn(r, args[0], err)
@@ -122,6 +145,11 @@ func (x *exam) writeProbe(ctx context.Context, r *Result, key string) {
 		}
 		refused, ok := reply.(refusal)
 		if !ok {
+			continue
+		}
+		if strings.HasPrefix(string(refused), "MOVED ") && step == 0 && moved < maxMoved {
+			// Another node of the cluster holds that key; any key will do.
+			key, step, moved = ownKey(), -1, moved+1
 			continue
 		}
 		r.fact("write probe", "%s: %q", args[0], string(refused))
@@ -159,15 +187,6 @@ func isRefusal(reply any) bool {
 func aboutKeys(r refusal) bool {
 	text := strings.ToLower(string(r))
 	return strings.Contains(text, "keys used as arguments") || strings.Contains(text, "access a key") || strings.Contains(text, "access the '")
-}
-
-func unique(list []string) (out []string) {
-	for _, w := range list {
-		if !slices.Contains(out, w) {
-			out = append(out, w)
-		}
-	}
-	return out
 }
 
 func orNothing(list []string) string {

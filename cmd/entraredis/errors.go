@@ -20,7 +20,6 @@ const (
 	exitUsage   = 2
 	exitToken   = 3
 	exitRedis   = 4
-	exitLimited = 5
 	exitSignals = 128 // plus the signal's number
 )
 
