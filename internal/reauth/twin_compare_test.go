@@ -17,13 +17,13 @@ type pair struct{ one, other *server }
 
 // compare holds the conversation with both servers, and says how the client,
 // or anybody else, could tell that there were re-AUTHs.
-func (p *pair) compare(sc *script, follow func() follower) (with *leg, err error) {
+func (p *pair) compare(sc *script, follow func(*script) follower) (with *leg, err error) {
 	a, b, err := p.open(sc)
 	if err != nil {
 		return nil, err
 	}
 	without := &leg{script: sc, server: p.one, c: a}
-	with = &leg{script: sc, server: p.other, c: b, follow: follow(), twin: &without.outcome}
+	with = &leg{script: sc, server: p.other, c: b, follow: follow(sc), twin: &without.outcome}
 	if err := without.hold(); err != nil {
 		b.Close()
 		return with, fmt.Errorf("without re-AUTH: %w", err)
@@ -49,7 +49,7 @@ func (p *pair) compare(sc *script, follow func() follower) (with *leg, err error
 		return with, fmt.Errorf("others saw\n%q, without re-AUTH\n%q", got.others, want.others)
 	case got.digest != want.digest:
 		return with, fmt.Errorf("the server holds %q, without re-AUTH %q", got.digest, want.digest)
-	case len(with.sent) > 0 && !with.ended:
+	case !lingers && len(with.sent) > 0 && !with.ended:
 		return with, errors.New("a re-AUTH has no answer")
 	}
 	return with, nil

@@ -19,6 +19,7 @@ type follower interface {
 	Deferred() reauth.Reason
 	Injected()
 	TakeAnswer() (reauth.Answer, bool)
+	Ready() bool
 	Broken()
 }
 
@@ -210,8 +211,11 @@ func (l *leg) unblocked() error {
 			return nil
 		}
 		blocked, err := l.server.blocked(l.c.id)
-		if err != nil || !blocked && !waits {
+		if err != nil {
 			return err
+		}
+		if !blocked && !waits {
+			return l.exchange() // what it said last may not have been written when we asked
 		}
 		l.c.wait(20 * time.Millisecond)
 		if err := l.exchange(); err != nil {
@@ -235,7 +239,7 @@ func (l *leg) end() error {
 	if err := l.point(); err != nil {
 		return err
 	}
-	for l.has(blockers...) && l.freed < 200 && !l.c.ended {
+	for deadline := time.Now().Add(5 * time.Second); l.has(blockers...) && !l.c.ended && time.Now().Before(deadline); {
 		// Others may stand behind it.
 		if l.longest > 0 && l.follow != nil {
 			if l.freed == l.twin.freed {
@@ -338,7 +342,7 @@ func (l *leg) send(b []byte) {
 		l.tryInject()
 		step := l.follow.Client(b, len(l.due) > 0)
 		l.out = append(append(l.out, b[:step.Send]...), step.Insert...)
-		b = b[step.Send:]
+		b = b[step.Send+step.Skip:]
 		if step.Auth {
 			l.inject()
 		}
@@ -346,7 +350,7 @@ func (l *leg) send(b []byte) {
 		case step.Hold:
 			l.tail = append([]byte{}, b...)
 			return
-		case !step.Auth && step.Insert == nil && len(b) == 0:
+		case !step.Auth && step.Insert == nil && step.Skip == 0 && len(b) == 0:
 			return
 		}
 	}
@@ -412,6 +416,9 @@ func (l *leg) receive(b []byte) error {
 		b = b[n:]
 	}
 	l.tryInject()
+	if l.follow.Ready() {
+		l.send(nil)
+	}
 	return l.answered()
 }
 

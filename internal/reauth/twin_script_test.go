@@ -182,8 +182,8 @@ func (s *script) patient() bool {
 		}
 		switch name := strings.ToUpper(e.words[0]); name {
 		case "XREAD", "XREADGROUP":
-			i := slices.Index(e.words, "BLOCK")
-			return i > 0 && i+1 < len(e.words) && endless(e.words[i+1])
+			i, end := slices.Index(e.words, "BLOCK"), slices.Index(e.words, "STREAMS")
+			return i > 0 && i < end && endless(e.words[i+1])
 		case "BLMPOP", "BZMPOP":
 			return endless(e.words[1])
 		}

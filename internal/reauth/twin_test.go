@@ -53,7 +53,13 @@ func TestTransparent(t *testing.T) {
 	}
 }
 
-func tracker() follower { return reauth.New() }
+func tracker(sc *script) follower {
+	t := reauth.New()
+	if sc.longest > 0 {
+		t.Block = func() (time.Time, time.Duration) { return time.Now(), sc.longest }
+	}
+	return t
+}
 
 func startPairs(t *testing.T, n int) []*pair {
 	t.Helper()
@@ -132,7 +138,7 @@ func (t *tally) add(l *leg) {
 
 // run holds n random conversations, and returns how the first one that was
 // found to fail did, shrunk.
-func (t *tally) run(pairs []*pair, seed uint64, n int, follow func() follower) error {
+func (t *tally) run(pairs []*pair, seed uint64, n int, follow func(*script) follower) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	var wg sync.WaitGroup
@@ -163,11 +169,17 @@ func (t *tally) run(pairs []*pair, seed uint64, n int, follow func() follower) e
 }
 
 // explain shrinks a conversation that has failed.
-func (p *pair) explain(sc *script, seed uint64, err error, follow func() follower) error {
-	if _, again := p.compare(sc, follow); again == nil {
-		return fmt.Errorf("seed %d, but not a second time: %w\n%s", seed, err, sc)
+func (p *pair) explain(sc *script, seed uint64, first error, follow func(*script) follower) error {
+	_, err := p.compare(sc, follow)
+	if err == nil {
+		return fmt.Errorf("seed %d, but not a second time: %w\n%s", seed, first, sc)
 	}
-	sc = shrink(sc, func(sc *script) bool { _, err := p.compare(sc, follow); return err != nil })
-	_, err = p.compare(sc, follow)
+	sc = shrink(sc, func(sc *script) bool {
+		_, e := p.compare(sc, follow)
+		if e != nil {
+			err = e
+		}
+		return e != nil
+	})
 	return fmt.Errorf("seed %d: %w\nshrunk, to be kept in testdata/twin:\n\n%s", seed, err, sc)
 }
