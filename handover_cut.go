@@ -15,7 +15,6 @@ import (
 const maxOverlaps = 32
 
 var (
-	errBusy     = errors.New("the client is in the middle of a command")
 	errAlike    = errors.New("the messages are too much alike to tell where the two streams stand")
 	errElse     = errors.New("the two connections do not get the same messages")
 	errCannot   = errors.New("the marker may not be used")
@@ -80,8 +79,6 @@ func (h *handover) settleA() error {
 			return c.readErr
 		case !movable:
 			return errNotNeeded
-		case len(c.tail) > 0:
-			return errBusy
 		case len(c.ahead) > maxCarried:
 			return errTooMuchCarried
 		case settled && (between || c.veil != nil):

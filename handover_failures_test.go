@@ -397,3 +397,92 @@ func TestHandoverThatAlwaysFails(t *testing.T) {
 		}
 	})
 }
+
+// The client changes a setting while the new connection is prepared: the next
+// one gets it.
+func TestSettingsChangeInAHandover(t *testing.T) {
+	withStage(t, emulator.Options{}, func(s *stage) {
+		s.sub.do("+OK\r\n", "SELECT", "4")
+		s.sub.do(confirmed, "SUBSCRIBE", "a")
+		once := false
+		s.taps.set(func(n int, words []string) action {
+			if step(n, words) == "new subscribe" && !once {
+				once = true
+				s.sub.do("*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n", "UNSUBSCRIBE")
+				s.sub.do("+OK\r\n", "SELECT", "5")
+				s.sub.do("+OK\r\n", "SET", "k", "five")
+				s.sub.do(confirmed, "SUBSCRIBE", "a")
+			}
+			return action{}
+		})
+		for s.dialer.Stats().Handovers == 0 && s.dialer.Stats().Expired == 0 {
+			pass(time.Second)
+		}
+		if st := s.dialer.Stats(); st.HandoverFailed+st.Reauths == 0 {
+			t.Errorf("got %+v, want that try to fail", st)
+		}
+		s.taps.set(nil)
+		s.sub.do("*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n", "UNSUBSCRIBE")
+		s.sub.do("$4\r\nfive\r\n", "GET", "k")
+	})
+}
+
+// Behind a handover that failed nothing of it stands on the old connection.
+func TestFailedHandoverLeavesNoSubscription(t *testing.T) {
+	for _, at := range []string{"publish", "new unsubscribe behind"} {
+		t.Run(at, func(t *testing.T) {
+			withStage(t, emulator.Options{}, func(s *stage) {
+				s.sub.do(confirmed, "SUBSCRIBE", "a")
+				unsubscribes := 0
+				s.taps.set(func(n int, words []string) action {
+					st := step(n, words)
+					if st == "new unsubscribe" {
+						if unsubscribes++; unsubscribes%2 == 0 {
+							st += " behind"
+						}
+					}
+					return action{die: st == at}
+				})
+				for s.dialer.Stats().HandoverFailed == 0 {
+					pass(100 * time.Millisecond)
+				}
+				s.sub.do("*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n", "SUBSCRIBE", "b")
+				s.sub.do("*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n", "UNSUBSCRIBE", "b")
+				s.publish()
+				s.sub.want(message("a", "1"))
+			})
+		})
+	}
+}
+
+// A command that is half written when the connection changes goes to the new
+// one as a whole.
+func TestHalfWrittenCommandInAHandover(t *testing.T) {
+	for _, half := range []string{"*2\r\n$9\r\nSUBS", "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\n"} {
+		t.Run(fmt.Sprintf("%q", half), func(t *testing.T) {
+			withStage(t, emulator.Options{}, func(s *stage) {
+				s.sub.do(confirmed, "SUBSCRIBE", "a")
+				once := false
+				s.taps.set(func(n int, words []string) action {
+					if step(n, words) == "new subscribe" && !once {
+						once = true
+						s.sub.Write([]byte(half))
+					}
+					return action{}
+				})
+				pass(tokenLife * 9 / 10)
+				if !once {
+					t.Fatal("no handover")
+				}
+				s.sub.Write([]byte("*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nb\r\n"[len(half):]))
+				s.sub.want("*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n")
+				pass(2 * tokenLife)
+				s.publish()
+				s.sub.want(message("a", "1"))
+				if st := s.dialer.Stats(); st.Handovers < 2 || st.Expired != 0 {
+					t.Errorf("got %+v", st)
+				}
+			})
+		})
+	}
+}

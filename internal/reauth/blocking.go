@@ -107,8 +107,8 @@ func (t *Tracker) shorten(raw []byte) bool {
 		b.timeout = len(args) - 1
 	case where.at > 0:
 		b.timeout = where.at
-	case !b.streams():
-		return false
+	case !b.streams() || b.state == unready && t.tracking:
+		return false // a look at the stream would be tracked
 	}
 	if b.timeout <= 0 || b.timeout >= len(args) {
 		return false
@@ -218,7 +218,7 @@ func (t *Tracker) issue() []byte {
 			d, b.last = left, true
 		}
 	}
-	d = (d + shortest - 1).Truncate(shortest) // not to end before the client's
+	d = max((d + shortest - 1).Truncate(shortest), shortest) // not to end before the client's
 	// Before this it is CLIENT UNBLOCK that ended it. The server's clock may
 	// have been set a little meanwhile.
 	b.early = now.Add(d - max(10*time.Millisecond, d/1000))

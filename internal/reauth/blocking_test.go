@@ -180,6 +180,17 @@ func TestLastTurn(t *testing.T) {
 	c.sent("BLPOP a 1") // not 0.999
 }
 
+// The client's time was over before the first turn could begin.
+func TestLateFirstTurn(t *testing.T) {
+	c := newBlocked(t)
+	c.command("XREAD BLOCK 61000 STREAMS a $")
+	c.sent("XREVRANGE a + - COUNT 1")
+	c.now = c.now.Add(2 * time.Minute)
+	c.hides("*0\r\n")
+	c.sent("XREAD BLOCK 1 STREAMS a 0-0")
+	c.passes("*-1\r\n")
+}
+
 // A nil that comes when the client's own time is over, too, is the client's.
 func TestLateNil(t *testing.T) {
 	c := newBlocked(t)
@@ -252,6 +263,15 @@ func TestNewestEntryIsLookedUp(t *testing.T) {
 	c.want(reauth.Blocked)
 	c.passes("*-1\r\n")
 	c.inject()
+}
+
+// To look the entry up would have the stream tracked.
+func TestNoLookUpWhereReadsAreTracked(t *testing.T) {
+	c := newBlocked(t)
+	c.command("CLIENT TRACKING ON")
+	c.command("XREAD BLOCK 0 STREAMS a $")
+	c.sent("CLIENT TRACKING ON", "XREAD BLOCK 0 STREAMS a $")
+	c.want(reauth.Blocked)
 }
 
 // An AUTH may go out between looking up and reading.

@@ -125,7 +125,7 @@ func (t *Tracker) sent(e entry) {
 		// Nothing tells how these end. They are one run, however many they
 		// are: behind CLIENT REPLY OFF nobody reads.
 		t.unseenTx = t.unseenTx || e.kind == multi || e.kind == exec || e.kind == discard
-		t.multi = e.kind == multi || t.multi && (e.kind != exec && e.kind != discard || !t.execTrusted)
+		t.multi = e.kind == multi || t.multi && (e.kind != exec && e.kind != discard || !t.trusted[e.kind-exec])
 		t.queue.push(entry{kind: plain, n: 1})
 		return
 	}
@@ -140,7 +140,7 @@ func (t *Tracker) sent(e entry) {
 	case exec, discard:
 		// Where EXEC is refused the transaction stays open (Redis 6.0): only
 		// where it has been seen to work is the end taken for granted.
-		if t.execTrusted && t.requests.Args() == 1 {
+		if t.trusted[e.kind-exec] && t.requests.Args() == 1 {
 			t.multi = false
 		}
 		t.txOpen++

@@ -95,15 +95,16 @@ func (t *Tracker) begins(b []byte) Verdict {
 		case replicate:
 			t.raw = true
 			return Pass
-		case replyOff:
-			if c == '-' {
-				return Pass // refused: had it worked, the next reply would be OK to CLIENT REPLY ON
-			}
-			t.dropUnseen()
-			continue
-		case replySkip:
-			if c == '-' {
+		case replyOff, replySkip:
+			switch {
+			case c == '*' && t.seenProto == 2 && t.seenSubs.any():
+				return Pass // a message to a RESP2 subscriber, to whom both are refused
+			case c == '+' && t.seenMonitor:
+				return Hold // a line of the stream, or the answer to a later command
+			case c == '-' && t.queue.awaits(replySkip):
 				return Hold // its own refusal, or the answer to a later command
+			case c == '-':
+				return Pass // refused: had it worked, the next reply would be OK to CLIENT REPLY ON
 			}
 			t.dropUnseen()
 			continue
@@ -149,19 +150,29 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 		return len(b), Hold, nil
 	}
 	t.verdict = Pass
-	switch {
-	case t.queue.awaits(auth, authUnseen):
-		if !t.monitored() {
-			t.held = nil
-		}
-	case !refusesClientReply(t.replies.Line()):
-		t.dropUnseen()
-		if t.begins([]byte("-")) == Swallow {
+	if !t.monitored() {
+		t.dropAnswered()
+		if t.queue.awaits(auth, authUnseen) {
 			t.held = nil
 		}
 	}
 	t.ended()
 	return len(b), Swallow, nil
+}
+
+// dropAnswered drops the CLIENT REPLY OFF and SKIP that worked, as the line
+// tells that was held: it is not the refusal of the oldest.
+func (t *Tracker) dropAnswered() {
+	refusal := t.replies.Type() == '-'
+	for {
+		switch {
+		case t.queue.awaits(replySkip) && !(refusal && refusesClientReply(t.replies.Line())):
+		case t.queue.awaits(replyOff) && !refusal:
+		default:
+			return
+		}
+		t.dropUnseen()
+	}
 }
 
 // refusesClientReply tells the refusal of CLIENT REPLY itself (not permitted,
@@ -217,7 +228,7 @@ func (t *Tracker) ended() {
 		t.transaction(t.seenMulti || ok)
 	case exec, discard:
 		over := ok || endsTransaction(t.replies.Line())
-		t.execTrusted = t.execTrusted || over
+		t.trusted[e.kind-exec] = t.trusted[e.kind-exec] || over
 		t.transaction(t.seenMulti && !over)
 	case reset:
 		t.hello--

@@ -105,8 +105,8 @@ type Tracker struct {
 	seenSubs    subscriptions
 	seenMonitor bool
 	clientAuth  bool
-	execTrusted bool // EXEC and DISCARD are permitted on this connection
-	raw         bool // the reply stream is no longer RESP
+	trusted     [2]bool // EXEC, DISCARD: permitted on this connection
+	raw         bool    // the reply stream is no longer RESP
 	verdict     Verdict
 	pushing     bool // the frame being read is a push
 	rewriting   bool // the frame being held is one to rewrite for a RESP2 client

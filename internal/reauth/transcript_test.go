@@ -220,6 +220,9 @@ func TestTransactionWaitsForItsEnd(t *testing.T) {
 	c.passes("+OK\r\n")
 	c.want(reauth.Transaction)
 	c.send("DISCARD")
+	c.want(reauth.Transaction) // another command than EXEC
+	c.passes("+OK\r\n")
+	c.send("MULTI", "DISCARD")
 	c.inject()
 }
 

@@ -82,21 +82,29 @@ func (t *Tracker) rewrite(n int, done bool, err error) (int, Verdict, error) {
 	if err == nil && !done && len(t.held) < maxRewritten {
 		return n, Hold, nil
 	}
-	t.held = t.rewritten(t.held)
 	t.rewriting, t.verdict = false, Pass
+	if t.pushing && !t.seenSubs.any() && bytes.HasPrefix(t.held, []byte(invalidation)) {
+		// In RESP2 only subscribers get those that others redirect to them.
+		t.held, t.verdict = nil, Swallow
+	}
+	t.held = t.rewritten(t.held)
 	if done {
 		t.ended()
 	}
 	return n, Swallow, err // what TakeHeld returns stands for them
 }
 
+// invalidation is how an invalidation begins in RESP3.
+const invalidation = ">2\r\n$10\r\ninvalidate\r\n"
+
 // rewritten returns a frame, or the beginning of a long one, in RESP2.
 func (t *Tracker) rewritten(b []byte) []byte {
-	const invalidate = ">2\r\n$10\r\ninvalidate\r\n"
 	switch {
-	case t.pushing && bytes.HasPrefix(b, []byte(invalidate)):
+	case len(b) == 0:
+		return nil
+	case t.pushing && bytes.HasPrefix(b, []byte(invalidation)):
 		// To the connection it redirects to, Redis sends a message.
-		rest := b[len(invalidate):]
+		rest := b[len(invalidation):]
 		if string(rest) == "_\r\n" {
 			rest = []byte("$-1\r\n")
 		}
