@@ -4,15 +4,17 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 func newGate() (g *gate, deadline func() time.Time, closed chan struct{}) {
-	var set time.Time
+	var set atomic.Pointer[time.Time]
+	set.Store(&time.Time{})
 	closed = make(chan struct{})
-	return &gate{set: func(t time.Time) error { set = t; return nil }, closed: closed}, func() time.Time { return set }, closed
+	return &gate{set: func(t time.Time) error { set.Store(&t); return nil }, closed: closed}, func() time.Time { return *set.Load() }, closed
 }
 
 // A call of the client's that does not heed its deadline keeps the gate, and
