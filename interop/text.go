@@ -1,0 +1,25 @@
+package main
+
+import "fmt"
+
+// text is a reply as the clients return it, in one form.
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return fmt.Sprint(v)
+}
+
+// anys is a command for clients that take arguments of any type.
+func anys(command []string) []any {
+	args := make([]any, len(command))
+	for i, a := range command {
+		args[i] = a
+	}
+	return args
+}
