@@ -135,30 +135,3 @@ func cached(ctx context.Context, w *work, ready func()) error {
 	})
 	return nil
 }
-
-// heldIdle checks out a connection, leaves it alone, and uses it again at the end.
-func heldIdle(ctx context.Context, w *work, ready func()) error {
-	h, err := w.session.Hold(ctx, w.key("held", 0))
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	before, err := h.ID(ctx)
-	if err != nil {
-		return err
-	}
-	ready()
-	select {
-	case <-w.stop:
-	case <-ctx.Done():
-	}
-	after, err := h.ID(ctx)
-	if err != nil {
-		return err
-	}
-	if before != after {
-		return fmt.Errorf("connection was %d and is %d", before, after)
-	}
-	w.tally.add(func(c *counts) { c.Holds++; c.Commands += 2 })
-	return nil
-}

@@ -161,10 +161,14 @@ func (g goRedis) Hold(ctx context.Context, key string) (held, error) {
 	return goRedisConn{conn}, conn.Ping(ctx).Err()
 }
 
-type goRedisConn struct{ *redis.Conn }
+type goRedisConn struct{ c *redis.Conn }
 
-func (c goRedisConn) ID(ctx context.Context) (int64, error) { return c.ClientID(ctx).Result() }
-func (c goRedisConn) Close()                                { _ = c.Conn.Close() }
+func (c goRedisConn) Do(ctx context.Context, command ...string) (string, error) {
+	v, err := c.c.Do(ctx, anys(command)...).Result()
+	return text(v), unlessNil(err)
+}
+
+func (c goRedisConn) Close() { _ = c.c.Close() }
 
 // goRedisCaching adds the cache, which go-redis has for one server over RESP3.
 type goRedisCaching struct{ goRedis }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 )
 
@@ -26,6 +27,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "interop: error:", err)
 		os.Exit(1)
 	}
+}
+
+// clientLog is what go-redis says of itself.
+type clientLog struct{ log *slog.Logger }
+
+func (l clientLog) Printf(ctx context.Context, format string, args ...any) {
+	l.log.InfoContext(ctx, fmt.Sprintf(format, args...))
 }
 
 func command() *cobra.Command {
@@ -59,6 +67,7 @@ func command() *cobra.Command {
 			if verbose {
 				s.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			}
+			redis.SetLogger(clientLog{s.log})
 			r, err := run(cmd.Context(), s)
 			if len(r.Outcomes) > 0 {
 				err = errors.Join(err, r.print(cmd.OutOrStdout()))
@@ -74,7 +83,8 @@ func command() *cobra.Command {
 	f.DurationVar(&s.span, "for", 2*time.Minute, "how long to run once all pools are full")
 	f.DurationVar(&s.every, "every", 3*time.Second, "from one token to the next")
 	f.DurationVar(&s.pace, "pace", 100*time.Millisecond, "between two rounds of a scenario, on average")
+	f.BoolVar(&s.long, "long-blocks", false, "add BLPOP 0 and XREADGROUP BLOCK 0 that are served only after their token's end")
 	f.StringSliceVar(&only, "only", nil, "only rows whose name (client/topology/RESP2 or RESP3) holds all of these")
-	f.BoolVarP(&verbose, "verbose", "v", false, "log refused re-AUTHs and failed refreshes")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log refused re-AUTHs, failed refreshes and what go-redis logs")
 	return cmd
 }

@@ -13,12 +13,12 @@ import (
 func (r report) print(w io.Writer) error {
 	fmt.Fprintf(w, "redis-server %s, TLS only; a new token about every %v for %v: %d\n\n", r.Redis, r.Every, r.Span, r.Tokens)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "client\ttopology\tRESP\tconnections\tcommands\tmessages\tpops\tempty\tentries\ttransactions (raced)\tcache hits"+
+	fmt.Fprintln(t, "client\ttopology\tRESP\tconnections\tcommands\tmessages\tpops\tempty\tentries\tlate\ttransactions (raced)\tcache hits"+
 		"\tre-AUTHs\tfewest\tdeferred\tfailed\tlost\trepeated\tout of order\treconnects")
 	for _, o := range r.Outcomes {
 		c := o.Counts
-		fmt.Fprintf(t, "%s %s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d (%d)\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\n",
-			o.Client, o.Version, o.Topology, o.Protocol, o.Account.open, c.Commands, c.Messages, c.Pops, c.Timeouts, c.Entries,
+		fmt.Fprintf(t, "%s %s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d (%d)\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\n",
+			o.Client, o.Version, o.Topology, o.Protocol, o.Account.open, c.Commands, c.Messages, c.Pops, c.Timeouts, c.Entries, lateness(r, c),
 			c.Transactions, c.Raced, hits(o), o.reauths(), o.Account.fewest, deferred(o.After.Deferred),
 			c.Failed, c.Lost, c.Repeated, c.Reordered, o.reconnects())
 	}
@@ -38,6 +38,13 @@ func hits(o outcome) string {
 		return "-"
 	}
 	return fmt.Sprint(o.Counts.Hits)
+}
+
+func lateness(r report, c counts) string {
+	if !r.Long {
+		return "-"
+	}
+	return fmt.Sprint(c.Late)
 }
 
 func deferred(by map[string]uint64) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -13,15 +14,15 @@ import (
 const endMark = "end"
 
 // produce sends numbers from 1 on until stop, then as many end marks as there are consumers. It returns how many numbers
-// were sent.
-func (w *work) produce(ctx context.Context, scenario string, consumers int, ready func(), send func(value string) error) (sent int64) {
-	w.every(ctx, scenario, w.pace, ready, func(int) error {
+// were sent. Each waits for the one before it, and no longer than it has to for the end.
+func (w *work) produce(ctx context.Context, scenario string, consumers int, wait func() time.Duration, send func(value string) error) (sent int64) {
+	for w.pause(ctx, wait()) {
 		if err := send(strconv.FormatInt(sent+1, 10)); err != nil {
-			return err
+			w.tally.fail(scenario, err)
+			continue
 		}
 		sent++
-		return nil
-	})
+	}
 	for range consumers {
 		if err := send(endMark); err != nil {
 			w.tally.fail(scenario, err)
@@ -29,6 +30,12 @@ func (w *work) produce(ctx context.Context, scenario string, consumers int, read
 	}
 	return sent
 }
+
+// soon is a wait of pace on average.
+func (w *work) soon() time.Duration { return rand.N(2*w.pace + 1) }
+
+// beyond is a wait that takes a connection over the end of its token.
+func (w *work) beyond() time.Duration { return w.long }
 
 // pubSub sends numbered messages through one connection and receives them on another.
 func pubSub(ctx context.Context, w *work, ready func()) error {
@@ -51,7 +58,8 @@ func pubSub(ctx context.Context, w *work, ready func()) error {
 	}
 	// Not sooner, so that its connection is counted with the others.
 	w.atEnd(end)
-	sent := w.produce(ctx, "publish", 1, ready, func(value string) error {
+	ready()
+	sent := w.produce(ctx, "publish", 1, w.soon, func(value string) error {
 		if err := w.session.Publish(ctx, channel, value); err != nil {
 			return err
 		}
@@ -71,15 +79,29 @@ func pubSub(ctx context.Context, w *work, ready func()) error {
 
 // servedPops has one goroutine wait in BLPOP for what another pushes.
 func servedPops(ctx context.Context, w *work, ready func()) error {
-	key := w.key("queue", 0)
+	ready()
+	w.pops(ctx, "served pop", w.key("queue", 0), blockFor, w.soon)
+	return nil
+}
+
+// longPops is the same with BLPOP 0.
+func longPops(ctx context.Context, w *work, ready func()) error {
+	ready()
+	if w.long > 0 {
+		w.pops(ctx, "long pop", w.key("long-queue", 1), 0, w.beyond)
+	}
+	return nil
+}
+
+func (w *work) pops(ctx context.Context, scenario, key string, limit time.Duration, wait func() time.Duration) {
 	var q sequence
 	var consumer sync.WaitGroup
 	consumer.Go(func() {
 		for {
-			value, ok, err := w.session.Pop(ctx, key, blockFor)
+			value, ok, err := w.session.Pop(ctx, key, limit)
 			switch {
-			case err != nil:
-				w.tally.fail("served pop", err)
+			case err != nil || !ok && limit == 0:
+				w.tally.fail(scenario, errors.Join(err, errNothing(ok)))
 				if !afterFailure(ctx) {
 					return
 				}
@@ -87,17 +109,32 @@ func servedPops(ctx context.Context, w *work, ready func()) error {
 				return
 			case ok:
 				q.see(value)
-				w.tally.add(func(c *counts) { c.Pops++; c.Commands++ })
+				w.tally.add(func(c *counts) { c.Pops++; c.Commands++; c.Late += late(limit) })
 			}
 		}
 	})
-	sent := w.produce(ctx, "push", 1, ready, func(value string) error {
+	sent := w.produce(ctx, scenario, 1, wait, func(value string) error {
 		_, err := w.do(ctx, "RPUSH", key, value)
 		return err
 	})
 	consumer.Wait()
 	w.tally.take(&q, sent)
-	return nil
+}
+
+// late is 1 for what was waited for without a limit.
+func late(limit time.Duration) int64 {
+	if limit == 0 {
+		return 1
+	}
+	return 0
+}
+
+// errNothing says that a command without a limit came back with nothing.
+func errNothing(ok bool) error {
+	if ok {
+		return nil
+	}
+	return errors.New("nothing returned, and there was no limit")
 }
 
 // emptyPops waits for what never comes, and as long as it was told to.
@@ -155,17 +192,29 @@ func (d *deliveries) of(sent int64) (lost, repeated int64) {
 
 // streams has two consumers of a group share what is added.
 func streams(ctx context.Context, w *work, ready func()) error {
+	return w.stream(ctx, w.key("stream", 2), blockFor, w.soon, ready)
+}
+
+// longStreams is the same with BLOCK 0.
+func longStreams(ctx context.Context, w *work, ready func()) error {
+	if w.long == 0 {
+		return nil
+	}
+	return w.stream(ctx, w.key("long-stream", 1), 0, w.beyond, ready)
+}
+
+func (w *work) stream(ctx context.Context, stream string, limit time.Duration, wait func() time.Duration, ready func()) error {
 	const group, consumers = "group", 2
-	stream := w.key("stream", 2)
 	if _, err := w.session.Eval(ctx, "return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')", stream, group); err != nil {
 		return fmt.Errorf("make the group: %w", err)
 	}
+	ready()
 	d := deliveries{times: map[string]int64{}}
 	var all sync.WaitGroup
 	for i := range consumers {
-		all.Go(func() { w.consume(ctx, stream, group, strconv.Itoa(i), &d) })
+		all.Go(func() { w.consume(ctx, stream, group, strconv.Itoa(i), limit, &d) })
 	}
-	sent := w.produce(ctx, "add to stream", consumers, ready, func(value string) error {
+	sent := w.produce(ctx, "add to stream", consumers, wait, func(value string) error {
 		_, err := w.do(ctx, "XADD", stream, "*", field, value)
 		return err
 	})
@@ -179,9 +228,12 @@ func streams(ctx context.Context, w *work, ready func()) error {
 	return err
 }
 
-func (w *work) consume(ctx context.Context, stream, group, consumer string, d *deliveries) {
+func (w *work) consume(ctx context.Context, stream, group, consumer string, limit time.Duration, d *deliveries) {
 	for {
-		e, ok, err := w.session.Read(ctx, stream, group, consumer, blockFor)
+		e, ok, err := w.session.Read(ctx, stream, group, consumer, limit)
+		if err == nil && !ok && limit == 0 {
+			err = errNothing(ok)
+		}
 		if err == nil && ok {
 			err = w.expect(ctx, "1", "XACK", stream, group, e.id)
 		}
@@ -195,7 +247,7 @@ func (w *work) consume(ctx context.Context, stream, group, consumer string, d *d
 			return
 		case ok:
 			d.see(e.value)
-			w.tally.add(func(c *counts) { c.Entries++; c.Commands++ })
+			w.tally.add(func(c *counts) { c.Entries++; c.Commands++; c.Late += late(limit) })
 		}
 	}
 }

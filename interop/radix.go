@@ -222,9 +222,10 @@ func (s radixSession) Hold(ctx context.Context, key string) (held, error) {
 	}
 }
 
-func (c radixConn) ID(ctx context.Context) (id int64, err error) {
-	err = c.c.Do(ctx, radix.Cmd(&id, "CLIENT", "ID"))
-	return id, err
+func (c radixConn) Do(ctx context.Context, command ...string) (string, error) {
+	var v any
+	err := c.c.Do(ctx, radix.Cmd(&v, command[0], command[1:]...))
+	return text(v), err
 }
 
 func (c radixConn) Close() { c.release() }

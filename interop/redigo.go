@@ -194,8 +194,9 @@ func (s redigoSession) Hold(ctx context.Context, _ string) (held, error) {
 
 type redigoConn struct{ c redis.Conn }
 
-func (c redigoConn) ID(ctx context.Context) (int64, error) {
-	return redis.Int64(redis.DoContext(c.c, ctx, "CLIENT", "ID"))
+func (c redigoConn) Do(ctx context.Context, command ...string) (string, error) {
+	v, err := redis.DoContext(c.c, ctx, command[0], anys(command[1:])...)
+	return text(v), err
 }
 
 func (c redigoConn) Close() { _ = c.c.Close() }

@@ -176,8 +176,8 @@ type rueidisConn struct {
 	release func()
 }
 
-func (c rueidisConn) ID(ctx context.Context) (int64, error) {
-	return c.c.Do(ctx, c.c.B().ClientId().Build()).AsInt64()
+func (c rueidisConn) Do(ctx context.Context, command ...string) (string, error) {
+	return rueidisText(c.c.Do(ctx, c.c.B().Arbitrary(command...).Build()))
 }
 
 func (c rueidisConn) Close() { c.release() }

@@ -19,6 +19,7 @@ type settings struct {
 	span  time.Duration // how long the rows run once all are warm
 	every time.Duration // from one token to the next
 	pace  time.Duration // between two rounds of a scenario
+	long  bool          // have blocking commands wait over the end of a token
 	rows  []row
 	log   *slog.Logger
 	// disturb, if set, is called with the servers once all rows are counted from: by the test that a row can fail.
@@ -39,7 +40,8 @@ type stage struct {
 type report struct {
 	Span     time.Duration
 	Every    time.Duration
-	Tokens   int // issued while the rows were counted
+	Tokens   int  // issued while the rows were counted
+	Long     bool // whether blocking commands waited over the end of a token
 	Redis    string
 	Outcomes []outcome
 }
@@ -86,7 +88,6 @@ func run(ctx context.Context, s settings) (report, error) {
 func (st *stage) play(ctx context.Context) (report, error) {
 	cast := make([]*player, len(st.settings.rows))
 	stop := make(chan struct{})
-	// A row that waits for its end marks may do so for a while, a wedged one not for ever.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var opening sync.WaitGroup
@@ -124,8 +125,13 @@ func (st *stage) play(ctx context.Context) (report, error) {
 	if err := sleep(ctx, st.settings.span); err != nil {
 		return report{}, err
 	}
-	rep := report{Span: st.settings.span, Every: st.settings.every, Tokens: st.issuer.count() - tokens, Redis: st.redisVersion(ctx)}
+
+	rep := report{
+		Span: st.settings.span, Every: st.settings.every, Long: st.settings.long,
+		Tokens: st.issuer.count() - tokens, Redis: st.redisVersion(ctx),
+	}
 	close(stop)
+	// A row may wait for its end marks for a while, a wedged one not for ever.
 	grace := time.AfterFunc(2*arrival, cancel)
 	defer grace.Stop()
 	for _, p := range cast {
@@ -180,6 +186,9 @@ func (st *stage) newPlayer(r row, stop <-chan struct{}) *player {
 		p.target.seed = fmt.Sprintf("%s:%d", hostName, t.seed.port)
 	}
 	p.work = &work{tally: &tally{}, prefix: r.String(), tags: t.tags, pace: st.settings.pace, stop: stop}
+	if st.settings.long {
+		p.work.long = st.issuer.life() + st.settings.every/2
+	}
 	return p
 }
 
@@ -250,7 +259,13 @@ func (p *player) finish() outcome {
 	if p.err != nil {
 		return o
 	}
-	<-p.done
+	select {
+	case <-p.done:
+	case <-time.After(3 * arrival):
+		// A command that does not heed its context ends with its client.
+		o.Err = errors.New("some scenario does not end")
+		return o
+	}
 	o.Before, o.After = p.before, p.dialer.Stats()
 	o.Account = p.stage.ledger.account(p.row.String(), time.Now())
 	o.Counts = p.work.tally.counts()

@@ -17,7 +17,7 @@ type target struct {
 }
 
 // poolSize is the number of connections of each pool of a client, so that pools are full before anything is counted.
-const poolSize = 10
+const poolSize = 12
 
 // session is one client, used in the way of its own documentation. Commands begin with a name and a key. All methods are
 // called concurrently.
@@ -51,8 +51,9 @@ type cacher interface {
 
 // held is one connection that stays checked out.
 type held interface {
-	// ID is CLIENT ID: two connections never have the same.
-	ID(ctx context.Context) (int64, error)
+	// Do is session.Do on this connection.
+	Do(ctx context.Context, command ...string) (string, error)
+	// Close puts it back.
 	Close()
 }
 

@@ -12,6 +12,7 @@ type counts struct {
 	Pops         int64 // BLPOPs that were served
 	Timeouts     int64 // BLPOPs that ended with nothing, as they had to
 	Entries      int64 // of a stream, read by a group and acknowledged
+	Late         int64 // pops and entries that came only after the end of the token their connection had begun with
 	Transactions int64 // EXECs that went through
 	Raced        int64 // EXECs that did not, as they had to
 	Scripts      int64

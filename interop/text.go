@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // text is a reply as the clients return it, in one form.
 func text(v any) string {
@@ -11,6 +14,12 @@ func text(v any) string {
 		return v
 	case []byte:
 		return string(v)
+	case []any:
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = text(e)
+		}
+		return "[" + strings.Join(parts, " ") + "]"
 	}
 	return fmt.Sprint(v)
 }

@@ -176,8 +176,8 @@ type valkeyConn struct {
 	release func()
 }
 
-func (c valkeyConn) ID(ctx context.Context) (int64, error) {
-	return c.c.Do(ctx, c.c.B().ClientId().Build()).AsInt64()
+func (c valkeyConn) Do(ctx context.Context, command ...string) (string, error) {
+	return valkeyText(c.c.Do(ctx, c.c.B().Arbitrary(command...).Build()))
 }
 
 func (c valkeyConn) Close() { c.release() }

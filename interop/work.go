@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// blockFor is the limit of blocking commands that are served, within a token's life. 0 has them block for ever,
-	// over as many tokens as it takes.
+	// blockFor is the limit of blocking commands that are served soon, well within a token's life.
 	blockFor = time.Second
 
 	// emptyBlock is the limit of a BLPOP that nobody serves.
@@ -27,6 +26,7 @@ type work struct {
 	prefix  string        // of all keys and channels
 	tags    []string      // hash tags, one for each primary
 	pace    time.Duration // between two rounds of a scenario, on average
+	long    time.Duration // how long blocking commands without a limit wait to be served, if there are to be any
 	stop    <-chan struct{}
 
 	mu   sync.Mutex // guards ends
@@ -66,8 +66,11 @@ var scenarios = []scenario{
 	{"served pop", servedPops},
 	{"empty pop", emptyPops},
 	{"stream", streams},
+	{"long pop", longPops},
+	{"long stream", longStreams},
 	{"cache", cached},
 	{"held", heldIdle},
+	{"open transaction", openTransactions},
 }
 
 // start runs all scenarios. Ready is closed when each is under way or has ended; done when all have ended.
@@ -100,9 +103,10 @@ func (w *work) key(scenario string, n int) string {
 	return w.prefix + ":" + scenario + ":" + w.tags[n%len(w.tags)]
 }
 
-// every calls round, numbered from 0, until stop. After the first of each primary it says that it is ready.
+// every calls round, numbered from 0, until stop, at random so that no rhythm meets another: between two is pace on
+// average. After the first of each primary it says that it is ready.
 func (w *work) every(ctx context.Context, scenario string, pace time.Duration, ready func(), round func(n int) error) {
-	for n := 0; w.pause(ctx, pace); n++ {
+	for n := 0; w.pause(ctx, rand.N(2*pace+1)); n++ {
 		if err := round(n); err != nil {
 			w.tally.fail(scenario, err)
 		}
@@ -112,10 +116,9 @@ func (w *work) every(ctx context.Context, scenario string, pace time.Duration, r
 	}
 }
 
-// pause waits for pace on average, at random, so that no rhythm meets another. It returns false when there is no more
-// to do.
-func (w *work) pause(ctx context.Context, pace time.Duration) bool {
-	t := time.NewTimer(rand.N(2*pace + 1))
+// pause returns false when there is no more to do.
+func (w *work) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -129,7 +132,17 @@ func (w *work) pause(ctx context.Context, pace time.Duration) bool {
 
 // do runs a command and counts it.
 func (w *work) do(ctx context.Context, command ...string) (string, error) {
-	v, err := w.session.Do(ctx, command...)
+	return w.on(ctx, w.session, command...)
+}
+
+// doer is a session, or a connection held.
+type doer interface {
+	Do(ctx context.Context, command ...string) (string, error)
+}
+
+// on runs a command there and counts it.
+func (w *work) on(ctx context.Context, d doer, command ...string) (string, error) {
+	v, err := d.Do(ctx, command...)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", command[0], err)
 	}
@@ -139,7 +152,11 @@ func (w *work) do(ctx context.Context, command ...string) (string, error) {
 
 // expect is do with the only right reply.
 func (w *work) expect(ctx context.Context, want string, command ...string) error {
-	got, err := w.do(ctx, command...)
+	return w.expectOn(ctx, w.session, want, command...)
+}
+
+func (w *work) expectOn(ctx context.Context, d doer, want string, command ...string) error {
+	got, err := w.on(ctx, d, command...)
 	if err == nil && got != want {
 		err = fmt.Errorf("%s: reply %q, want %q", command[0], got, want)
 	}
