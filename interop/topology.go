@@ -47,7 +47,7 @@ func noExtra(*server) []string { return []string{`save ""`} }
 // sentinel starts a primary, a replica and a Sentinel, and returns the last.
 func (l *launcher) sentinel(ctx context.Context) (*server, error) {
 	// Each may be the primary one day.
-	login := []string{`save ""`, "masteruser " + adminUser, "masterauth " + l.password}
+	login := []string{`save ""`, "repl-diskless-sync-delay 0", "masteruser " + adminUser, "masterauth " + l.password}
 	primary, err := l.start(ctx, "primary", func(*server) []string { return login })
 	if err != nil {
 		return nil, err
@@ -72,6 +72,8 @@ func (l *launcher) sentinel(ctx context.Context) (*server, error) {
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 1", primaryName, primary.port),
 			"sentinel auth-user " + primaryName + " " + adminUser,
 			"sentinel auth-pass " + primaryName + " " + l.password,
+			// It would ask the primary for its replicas only every ten seconds.
+			fmt.Sprintf("sentinel known-replica %s 127.0.0.1 %d", primaryName, replica.port),
 			// No failover because a busy machine was slow: it is not what is looked at here.
 			"sentinel down-after-milliseconds " + primaryName + " 60000",
 		}
