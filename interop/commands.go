@@ -33,7 +33,7 @@ func pipelines(ctx context.Context, w *work, ready func()) error {
 			commands = append(commands, []string{"SET", key, value}, []string{"GET", key})
 			want = append(want, "OK", value)
 		}
-		got, err := w.session.Pipeline(ctx, commands)
+		got, err := w.driver.Pipeline(ctx, commands)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func transactions(ctx context.Context, w *work, ready func()) error {
 	for range 2 {
 		both.Go(func() {
 			w.every(ctx, "transaction", w.pace, ready, func(n int) error {
-				err := w.session.Increment(ctx, w.key("counter", n))
+				err := w.driver.Increment(ctx, w.key("counter", n))
 				switch {
 				case errors.Is(err, errRaced):
 					w.tally.add(func(c *counts) { c.Raced++ })
@@ -84,7 +84,7 @@ func scripts(ctx context.Context, w *work, ready func()) error {
 	w.every(ctx, "script", w.pace, ready, func(n int) error {
 		script := fmt.Sprintf("-- %s %d\nreturn redis.call('INCRBY', KEYS[1], ARGV[1])", w.prefix, n/10)
 		i := n % len(w.tags)
-		got, err := w.session.Eval(ctx, script, w.key("script", n), "2")
+		got, err := w.driver.Eval(ctx, script, w.key("script", n), "2")
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func scripts(ctx context.Context, w *work, ready func()) error {
 
 // cached waits for each change to arrive in the client's cache, which nothing but an invalidation can bring about.
 func cached(ctx context.Context, w *work, ready func()) error {
-	s, ok := w.session.(cacher)
+	s, ok := w.driver.(cacher)
 	if !ok {
 		return nil
 	}

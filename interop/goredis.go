@@ -9,14 +9,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// goRedis is a session of go-redis. The cache has a client of its own, as it takes over all reads of the one it is
+// goRedis is a driver of go-redis. The cache has a client of its own, as it takes over all reads of the one it is
 // switched on for.
 type goRedis struct {
 	c      redis.UniversalClient
 	cached *redis.Client
 }
 
-func openGoRedis(_ context.Context, t target) (session, error) {
+func openGoRedis(_ context.Context, t target) (driver, error) {
 	dial := t.dialer.DialContext
 	switch t.topology {
 	case sentinel:
@@ -112,8 +112,12 @@ func (g goRedis) Read(ctx context.Context, stream, group, consumer string, limit
 	return entry{m.ID, text(m.Values[field])}, true, nil
 }
 
-func (g goRedis) Subscribe(ctx context.Context, channel string, fn func(string)) (func(), error) {
-	sub := g.c.Subscribe(ctx, channel)
+func (g goRedis) Subscribe(ctx context.Context, channel string, pattern bool, fn func(string)) (func(), error) {
+	subscribe := g.c.Subscribe
+	if pattern {
+		subscribe = g.c.PSubscribe
+	}
+	sub := subscribe(ctx, channel)
 	if _, err := sub.Receive(ctx); err != nil {
 		_ = sub.Close()
 		return nil, err

@@ -53,7 +53,7 @@ func openTransactions(ctx context.Context, w *work, ready func()) error {
 
 // hold lends a connection to fn, and looks whether it is the same one before and after.
 func (w *work) hold(ctx context.Context, name string, fn func(held)) error {
-	h, err := w.session.Hold(ctx, w.key(name, 0))
+	h, err := w.driver.Hold(ctx, w.key(name, 0))
 	if err != nil {
 		return err
 	}

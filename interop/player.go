@@ -13,16 +13,16 @@ import (
 
 // player is one row at work.
 type player struct {
-	stage   *stage
-	row     row
-	dialer  *entraredis.Dialer
-	target  target
-	work    *work
-	session session
-	err     error // that kept the row from running
-	ready   <-chan struct{}
-	done    <-chan struct{}
-	before  entraredis.Stats
+	stage  *stage
+	row    row
+	dialer *entraredis.Dialer
+	target target
+	work   *work
+	driver driver
+	err    error // that kept the row from running
+	ready  <-chan struct{}
+	done   <-chan struct{}
+	before entraredis.Stats
 }
 
 func (st *stage) newPlayer(r row, stop <-chan struct{}) *player {
@@ -56,7 +56,7 @@ func (p *player) open(ctx context.Context) {
 		p.err = fmt.Errorf("open: %w", err)
 		return
 	}
-	p.session, p.work.session = s, s
+	p.driver, p.work.driver = s, s
 	for i := range p.work.tags {
 		if err := fill(ctx, p.work, i); err != nil {
 			p.err = fmt.Errorf("fill the pools: %w", err)
@@ -71,7 +71,7 @@ func fill(ctx context.Context, w *work, primary int) error {
 	errs := make([]error, 2*poolSize)
 	var all sync.WaitGroup
 	for i := range helds {
-		all.Go(func() { helds[i], errs[i] = w.session.Hold(ctx, w.key("held", primary)) })
+		all.Go(func() { helds[i], errs[i] = w.driver.Hold(ctx, w.key("held", primary)) })
 	}
 	all.Wait()
 	for _, h := range helds {
@@ -81,7 +81,7 @@ func fill(ctx context.Context, w *work, primary int) error {
 	}
 	for i := range poolSize {
 		all.Go(func() {
-			_, _, errs[poolSize+i] = w.session.Pop(ctx, w.key("nothing", primary), time.Second)
+			_, _, errs[poolSize+i] = w.driver.Pop(ctx, w.key("nothing", primary), time.Second)
 		})
 	}
 	all.Wait()
@@ -126,13 +126,13 @@ func (p *player) finish() outcome {
 	o.Before, o.After = p.before, p.dialer.Stats()
 	o.Account = p.stage.ledger.account(p.row.String(), time.Now())
 	o.Counts = p.work.tally.counts()
-	_, o.Caches = p.session.(cacher)
+	_, o.Caches = p.driver.(cacher)
 	return o
 }
 
 func (p *player) close() {
 	p.work.close()
-	if p.session != nil {
-		p.session.Close()
+	if p.driver != nil {
+		p.driver.Close()
 	}
 }

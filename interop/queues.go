@@ -37,51 +37,6 @@ func (w *work) soon() time.Duration { return rand.N(2*w.pace + 1) }
 // beyond is a wait that takes a connection over the end of its token.
 func (w *work) beyond() time.Duration { return w.long }
 
-// pubSub sends numbered messages through one connection and receives them on another.
-func pubSub(ctx context.Context, w *work, ready func()) error {
-	channel := w.key("channel", 0)
-	var seen sync.Mutex // guards q and ends, against messages that come too late
-	var q sequence
-	ended := make(chan struct{})
-	ends := 0
-	end, err := w.session.Subscribe(ctx, channel, func(payload string) {
-		seen.Lock()
-		defer seen.Unlock()
-		switch {
-		case payload != endMark:
-			q.see(payload)
-			w.tally.add(func(c *counts) { c.Messages++ })
-		case ends == 0:
-			close(ended)
-			ends++
-		default:
-			q.repeated++
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	// Not sooner, so that its connection is counted with the others.
-	w.atEnd(end)
-	ready()
-	sent := w.produce(ctx, "publish", 1, w.soon, func(value string) error {
-		if err := w.session.Publish(ctx, channel, value); err != nil {
-			return err
-		}
-		w.tally.add(func(c *counts) { c.Commands++ })
-		return nil
-	})
-	select {
-	case <-ended:
-	case <-time.After(arrival):
-		err = errors.New("the last message did not arrive")
-	}
-	seen.Lock()
-	defer seen.Unlock()
-	w.tally.take(&q, sent)
-	return err
-}
-
 // servedPops has one goroutine wait in BLPOP for what another pushes.
 func servedPops(ctx context.Context, w *work, ready func()) error {
 	ready()
@@ -103,7 +58,7 @@ func (w *work) pops(ctx context.Context, scenario, key string, limit time.Durati
 	var consumer sync.WaitGroup
 	consumer.Go(func() {
 		for {
-			value, ok, err := w.session.Pop(ctx, key, limit)
+			value, ok, err := w.driver.Pop(ctx, key, limit)
 			switch {
 			case err != nil || !ok && limit == 0:
 				w.tally.fail(scenario, errors.Join(err, errNothing(ok)))
@@ -146,7 +101,7 @@ func errNothing(ok bool) error {
 func emptyPops(ctx context.Context, w *work, ready func()) error {
 	w.every(ctx, "empty pop", w.pace, ready, func(n int) error {
 		begin := time.Now()
-		value, ok, err := w.session.Pop(ctx, w.key("nothing", n+1), emptyBlock)
+		value, ok, err := w.driver.Pop(ctx, w.key("nothing", n+1), emptyBlock)
 		took := time.Since(begin)
 		if err != nil {
 			return err

@@ -10,8 +10,8 @@ import (
 	"github.com/mediocregopher/radix/v4"
 )
 
-// radixSession is a session of radix.
-type radixSession struct {
+// radixDriver is a driver of radix.
+type radixDriver struct {
 	c interface {
 		Do(context.Context, radix.Action) error
 		Close() error
@@ -20,13 +20,13 @@ type radixSession struct {
 	seed   string
 }
 
-func openRadix(ctx context.Context, t target) (s session, err error) {
+func openRadix(ctx context.Context, t target) (s driver, err error) {
 	dialer := radix.Dialer{NetDialer: t.dialer}
 	if t.protocol == 3 {
 		dialer.Protocol = "3"
 	}
 	pool := radix.PoolConfig{Dialer: dialer, Size: poolSize}
-	r := radixSession{dialer: dialer, seed: t.seed}
+	r := radixDriver{dialer: dialer, seed: t.seed}
 	switch t.topology {
 	case sentinel:
 		r.c, err = radix.SentinelConfig{PoolConfig: pool, SentinelDialer: dialer}.New(ctx, primaryName, []string{t.seed})
@@ -38,15 +38,15 @@ func openRadix(ctx context.Context, t target) (s session, err error) {
 	return r, err
 }
 
-func (s radixSession) Close() { _ = s.c.Close() }
+func (s radixDriver) Close() { _ = s.c.Close() }
 
-func (s radixSession) Do(ctx context.Context, command ...string) (string, error) {
+func (s radixDriver) Do(ctx context.Context, command ...string) (string, error) {
 	var v any
 	err := s.c.Do(ctx, radix.Cmd(&v, command[0], command[1:]...))
 	return text(v), err
 }
 
-func (s radixSession) Pipeline(ctx context.Context, commands [][]string) ([]string, error) {
+func (s radixDriver) Pipeline(ctx context.Context, commands [][]string) ([]string, error) {
 	raw := make([]any, len(commands))
 	p := radix.NewPipeline()
 	for i, c := range commands {
@@ -62,7 +62,7 @@ func (s radixSession) Pipeline(ctx context.Context, commands [][]string) ([]stri
 	return values, nil
 }
 
-func (s radixSession) Increment(ctx context.Context, key string) error {
+func (s radixDriver) Increment(ctx context.Context, key string) error {
 	raced := false
 	err := s.c.Do(ctx, radix.WithConn(key, func(ctx context.Context, c radix.Conn) error {
 		var n int64
@@ -89,13 +89,13 @@ func (s radixSession) Increment(ctx context.Context, key string) error {
 	return err
 }
 
-func (s radixSession) Eval(ctx context.Context, script, key, arg string) (string, error) {
+func (s radixDriver) Eval(ctx context.Context, script, key, arg string) (string, error) {
 	var v any
 	err := s.c.Do(ctx, radix.NewEvalScript(script).Cmd(&v, []string{key}, arg))
 	return text(v), err
 }
 
-func (s radixSession) Pop(ctx context.Context, key string, limit time.Duration) (string, bool, error) {
+func (s radixDriver) Pop(ctx context.Context, key string, limit time.Duration) (string, bool, error) {
 	var v []string
 	result := radix.Maybe{Rcv: &v}
 	err := s.c.Do(ctx, radix.FlatCmd(&result, "BLPOP", key, limit.Seconds()))
@@ -106,7 +106,7 @@ func (s radixSession) Pop(ctx context.Context, key string, limit time.Duration) 
 }
 
 // Read does not use radix's StreamReader, which decides itself for how long to block.
-func (s radixSession) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry, bool, error) {
+func (s radixDriver) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry, bool, error) {
 	var list []radix.StreamEntries            // RESP2
 	var byName map[string][]radix.StreamEntry // RESP3
 	var rcv any = &list
@@ -128,7 +128,7 @@ func (s radixSession) Read(ctx context.Context, stream, group, consumer string, 
 	return entry{entries[0].ID.String(), entries[0].Fields[0][1]}, true, nil
 }
 
-func (s radixSession) Subscribe(ctx context.Context, channel string, fn func(string)) (func(), error) {
+func (s radixDriver) Subscribe(ctx context.Context, channel string, pattern bool, fn func(string)) (func(), error) {
 	sub, err := radix.PersistentPubSubConnConfig{Dialer: s.dialer}.New(ctx, func() (string, string, error) {
 		addr, err := s.primary()
 		return "tcp", addr, err
@@ -136,7 +136,11 @@ func (s radixSession) Subscribe(ctx context.Context, channel string, fn func(str
 	if err != nil {
 		return nil, err
 	}
-	if err := sub.Subscribe(ctx, channel); err != nil {
+	subscribe := sub.Subscribe
+	if pattern {
+		subscribe = sub.PSubscribe
+	}
+	if err := subscribe(ctx, channel); err != nil {
 		return nil, errors.Join(err, sub.Close())
 	}
 	ctx, end := context.WithCancel(ctx)
@@ -159,7 +163,7 @@ func (s radixSession) Subscribe(ctx context.Context, channel string, fn func(str
 }
 
 // primary is the address of one primary, the same each time.
-func (s radixSession) primary() (string, error) {
+func (s radixDriver) primary() (string, error) {
 	m, ok := s.c.(radix.MultiClient)
 	if !ok {
 		return s.seed, nil
@@ -179,7 +183,7 @@ func (s radixSession) primary() (string, error) {
 	return addrs[0], nil
 }
 
-func (s radixSession) Publish(ctx context.Context, channel, payload string) error {
+func (s radixDriver) Publish(ctx context.Context, channel, payload string) error {
 	publish := radix.Cmd(nil, "PUBLISH", channel, payload)
 	m, ok := s.c.(radix.MultiClient)
 	if !ok {
@@ -202,7 +206,7 @@ type radixConn struct {
 	release func()
 }
 
-func (s radixSession) Hold(ctx context.Context, key string) (held, error) {
+func (s radixDriver) Hold(ctx context.Context, key string) (held, error) {
 	lent, back, done := make(chan radix.Conn), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.c.Do(ctx, radix.WithConn(key, func(ctx context.Context, c radix.Conn) error {

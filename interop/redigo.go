@@ -8,11 +8,11 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// redigoSession is a session of redigo, which has neither Sentinel nor Cluster and speaks RESP2.
-type redigoSession struct{ pool *redis.Pool }
+// redigoDriver is a driver of redigo, which has neither Sentinel nor Cluster and speaks RESP2.
+type redigoDriver struct{ pool *redis.Pool }
 
-func openRedigo(_ context.Context, t target) (session, error) {
-	return redigoSession{&redis.Pool{
+func openRedigo(_ context.Context, t target) (driver, error) {
+	return redigoDriver{&redis.Pool{
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
 			return redis.DialContext(ctx, "tcp", t.seed, redis.DialContextFunc(t.dialer.DialContext))
 		},
@@ -20,10 +20,10 @@ func openRedigo(_ context.Context, t target) (session, error) {
 	}}, nil
 }
 
-func (s redigoSession) Close() { _ = s.pool.Close() }
+func (s redigoDriver) Close() { _ = s.pool.Close() }
 
 // with lends a connection.
-func (s redigoSession) with(ctx context.Context, fn func(redis.Conn) error) error {
+func (s redigoDriver) with(ctx context.Context, fn func(redis.Conn) error) error {
 	c, err := s.pool.GetContext(ctx)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (s redigoSession) with(ctx context.Context, fn func(redis.Conn) error) erro
 	return errors.Join(fn(c), c.Close())
 }
 
-func (s redigoSession) Do(ctx context.Context, command ...string) (value string, err error) {
+func (s redigoDriver) Do(ctx context.Context, command ...string) (value string, err error) {
 	err = s.with(ctx, func(c redis.Conn) error {
 		v, err := redis.DoContext(c, ctx, command[0], anys(command[1:])...)
 		value = text(v)
@@ -40,7 +40,7 @@ func (s redigoSession) Do(ctx context.Context, command ...string) (value string,
 	return value, err
 }
 
-func (s redigoSession) Pipeline(ctx context.Context, commands [][]string) (values []string, err error) {
+func (s redigoDriver) Pipeline(ctx context.Context, commands [][]string) (values []string, err error) {
 	err = s.with(ctx, func(c redis.Conn) error {
 		for _, command := range commands {
 			if err := c.Send(command[0], anys(command[1:])...); err != nil {
@@ -62,7 +62,7 @@ func (s redigoSession) Pipeline(ctx context.Context, commands [][]string) (value
 	return values, err
 }
 
-func (s redigoSession) Increment(ctx context.Context, key string) error {
+func (s redigoDriver) Increment(ctx context.Context, key string) error {
 	return s.with(ctx, func(c redis.Conn) error {
 		if _, err := redis.DoContext(c, ctx, "WATCH", key); err != nil {
 			return err
@@ -85,7 +85,7 @@ func (s redigoSession) Increment(ctx context.Context, key string) error {
 	})
 }
 
-func (s redigoSession) Eval(ctx context.Context, script, key, arg string) (value string, err error) {
+func (s redigoDriver) Eval(ctx context.Context, script, key, arg string) (value string, err error) {
 	err = s.with(ctx, func(c redis.Conn) error {
 		v, err := redis.NewScript(1, script).DoContext(ctx, c, key, arg)
 		value = text(v)
@@ -94,7 +94,7 @@ func (s redigoSession) Eval(ctx context.Context, script, key, arg string) (value
 	return value, err
 }
 
-func (s redigoSession) Pop(ctx context.Context, key string, limit time.Duration) (value string, ok bool, err error) {
+func (s redigoDriver) Pop(ctx context.Context, key string, limit time.Duration) (value string, ok bool, err error) {
 	err = s.with(ctx, func(c redis.Conn) error {
 		v, err := redis.Strings(redis.DoContext(c, ctx, "BLPOP", key, limit.Seconds()))
 		if errors.Is(err, redis.ErrNil) {
@@ -108,7 +108,7 @@ func (s redigoSession) Pop(ctx context.Context, key string, limit time.Duration)
 	return value, ok, err
 }
 
-func (s redigoSession) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (e entry, ok bool, err error) {
+func (s redigoDriver) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (e entry, ok bool, err error) {
 	err = s.with(ctx, func(c redis.Conn) error {
 		v, err := redis.Values(redis.DoContext(c, ctx, "XREADGROUP", "GROUP", group, consumer,
 			"COUNT", 1, "BLOCK", limit.Milliseconds(), "STREAMS", stream, ">"))
@@ -140,13 +140,17 @@ func (s redigoSession) Read(ctx context.Context, stream, group, consumer string,
 	return e, ok, err
 }
 
-func (s redigoSession) Subscribe(ctx context.Context, channel string, fn func(string)) (func(), error) {
+func (s redigoDriver) Subscribe(ctx context.Context, channel string, pattern bool, fn func(string)) (func(), error) {
 	c, err := s.pool.GetContext(ctx)
 	if err != nil {
 		return nil, err
 	}
 	sub := redis.PubSubConn{Conn: c}
-	if err := sub.Subscribe(channel); err != nil {
+	subscribe, unsubscribe := sub.Subscribe, sub.Unsubscribe
+	if pattern {
+		subscribe, unsubscribe = sub.PSubscribe, sub.PUnsubscribe
+	}
+	if err := subscribe(channel); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	standing, done := make(chan struct{}), make(chan struct{})
@@ -173,18 +177,18 @@ func (s redigoSession) Subscribe(ctx context.Context, channel string, fn func(st
 		return nil, errors.Join(err, c.Close())
 	}
 	return func() {
-		_ = sub.Unsubscribe()
+		_ = unsubscribe()
 		<-done
 		_ = c.Close()
 	}, nil
 }
 
-func (s redigoSession) Publish(ctx context.Context, channel, payload string) error {
+func (s redigoDriver) Publish(ctx context.Context, channel, payload string) error {
 	_, err := s.Do(ctx, "PUBLISH", channel, payload)
 	return err
 }
 
-func (s redigoSession) Hold(ctx context.Context, _ string) (held, error) {
+func (s redigoDriver) Hold(ctx context.Context, _ string) (held, error) {
 	c, err := s.pool.GetContext(ctx)
 	if err != nil {
 		return nil, err

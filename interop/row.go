@@ -13,7 +13,7 @@ type client struct {
 	module     string
 	topologies []string
 	protocols  []int
-	open       func(context.Context, target) (session, error)
+	open       func(context.Context, target) (driver, error)
 }
 
 var (

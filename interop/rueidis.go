@@ -12,10 +12,10 @@ import (
 
 //go:generate go run ./gen
 
-// rueidisSession is a session of rueidis.
-type rueidisSession struct{ c rueidis.Client }
+// rueidisDriver is a driver of rueidis.
+type rueidisDriver struct{ c rueidis.Client }
 
-func openRueidis(_ context.Context, t target) (session, error) {
+func openRueidis(_ context.Context, t target) (driver, error) {
 	option := rueidis.ClientOption{
 		InitAddress: []string{t.seed},
 		DialCtxFn: func(ctx context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
@@ -36,15 +36,15 @@ func openRueidis(_ context.Context, t target) (session, error) {
 		return nil, err
 	}
 	if t.protocol == 2 {
-		return rueidisSession{c}, nil
+		return rueidisDriver{c}, nil
 	}
-	return rueidisCaching{rueidisSession{c}}, nil
+	return rueidisCaching{rueidisDriver{c}}, nil
 }
 
-func (s rueidisSession) Close() { s.c.Close() }
+func (s rueidisDriver) Close() { s.c.Close() }
 
 // arbitrary names the key apart, by which a cluster is found its way through.
-func (s rueidisSession) arbitrary(command []string) rueidis.Completed {
+func (s rueidisDriver) arbitrary(command []string) rueidis.Completed {
 	return s.c.B().Arbitrary(command[0]).Keys(command[1]).Args(command[2:]...).Build()
 }
 
@@ -56,11 +56,11 @@ func rueidisText(r rueidis.RedisResult) (string, error) {
 	return text(v), err
 }
 
-func (s rueidisSession) Do(ctx context.Context, command ...string) (string, error) {
+func (s rueidisDriver) Do(ctx context.Context, command ...string) (string, error) {
 	return rueidisText(s.c.Do(ctx, s.arbitrary(command)))
 }
 
-func (s rueidisSession) Pipeline(ctx context.Context, commands [][]string) ([]string, error) {
+func (s rueidisDriver) Pipeline(ctx context.Context, commands [][]string) ([]string, error) {
 	completed := make([]rueidis.Completed, len(commands))
 	for i, c := range commands {
 		completed[i] = s.arbitrary(c)
@@ -76,7 +76,7 @@ func (s rueidisSession) Pipeline(ctx context.Context, commands [][]string) ([]st
 	return values, nil
 }
 
-func (s rueidisSession) Increment(ctx context.Context, key string) error {
+func (s rueidisDriver) Increment(ctx context.Context, key string) error {
 	return s.c.Dedicated(func(c rueidis.DedicatedClient) error {
 		if err := c.Do(ctx, c.B().Watch().Key(key).Build()).Error(); err != nil {
 			return err
@@ -97,11 +97,11 @@ func (s rueidisSession) Increment(ctx context.Context, key string) error {
 	})
 }
 
-func (s rueidisSession) Eval(ctx context.Context, script, key, arg string) (string, error) {
+func (s rueidisDriver) Eval(ctx context.Context, script, key, arg string) (string, error) {
 	return rueidisText(rueidis.NewLuaScript(script).Exec(ctx, s.c, []string{key}, []string{arg}))
 }
 
-func (s rueidisSession) Pop(ctx context.Context, key string, limit time.Duration) (string, bool, error) {
+func (s rueidisDriver) Pop(ctx context.Context, key string, limit time.Duration) (string, bool, error) {
 	v, err := s.c.Do(ctx, s.c.B().Blpop().Key(key).Timeout(limit.Seconds()).Build()).AsStrSlice()
 	if rueidis.IsRedisNil(err) {
 		return "", false, nil
@@ -112,7 +112,7 @@ func (s rueidisSession) Pop(ctx context.Context, key string, limit time.Duration
 	return v[1], true, nil
 }
 
-func (s rueidisSession) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry, bool, error) {
+func (s rueidisDriver) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry, bool, error) {
 	v, err := s.c.Do(ctx, s.c.B().Xreadgroup().Group(group, consumer).Count(1).Block(limit.Milliseconds()).
 		Streams().Key(stream).Id(">").Build()).AsXRead()
 	if rueidis.IsRedisNil(err) {
@@ -125,7 +125,11 @@ func (s rueidisSession) Read(ctx context.Context, stream, group, consumer string
 	return entry{e.ID, e.FieldValues[field]}, true, nil
 }
 
-func (s rueidisSession) Subscribe(ctx context.Context, channel string, fn func(string)) (func(), error) {
+func (s rueidisDriver) Subscribe(ctx context.Context, channel string, pattern bool, fn func(string)) (func(), error) {
+	subscribe := s.c.B().Subscribe().Channel(channel).Build()
+	if pattern {
+		subscribe = s.c.B().Psubscribe().Pattern(channel).Build()
+	}
 	standing, done := make(chan struct{}, 1), make(chan error, 1)
 	ctx, end := context.WithCancel(ctx)
 	hooked := rueidis.WithOnSubscriptionHook(ctx, func(sub rueidis.PubSubSubscription) {
@@ -135,7 +139,7 @@ func (s rueidisSession) Subscribe(ctx context.Context, channel string, fn func(s
 		}
 	})
 	go func() {
-		done <- s.c.Receive(hooked, s.c.B().Subscribe().Channel(channel).Build(), func(m rueidis.PubSubMessage) {
+		done <- s.c.Receive(hooked, subscribe, func(m rueidis.PubSubMessage) {
 			fn(m.Message)
 		})
 	}()
@@ -151,7 +155,7 @@ func (s rueidisSession) Subscribe(ctx context.Context, channel string, fn func(s
 	}, nil
 }
 
-func (s rueidisSession) Publish(ctx context.Context, channel, payload string) error {
+func (s rueidisDriver) Publish(ctx context.Context, channel, payload string) error {
 	c := s.c
 	if c.Mode() == rueidis.ClientModeCluster {
 		nodes := c.Nodes()
@@ -164,7 +168,7 @@ func (s rueidisSession) Publish(ctx context.Context, channel, payload string) er
 	return c.Do(ctx, c.B().Publish().Channel(channel).Message(payload).Build()).Error()
 }
 
-func (s rueidisSession) Hold(ctx context.Context, key string) (held, error) {
+func (s rueidisDriver) Hold(ctx context.Context, key string) (held, error) {
 	c, release := s.c.Dedicate()
 	// The key decides on which primary it is.
 	err := c.Do(ctx, c.B().Exists().Key(key).Build()).Error()
@@ -183,7 +187,7 @@ func (c rueidisConn) Do(ctx context.Context, command ...string) (string, error) 
 func (c rueidisConn) Close() { c.release() }
 
 // rueidisCaching adds the cache, for which rueidis needs RESP3.
-type rueidisCaching struct{ rueidisSession }
+type rueidisCaching struct{ rueidisDriver }
 
 func (s rueidisCaching) Cached(ctx context.Context, key string) (string, bool, error) {
 	r := s.c.DoCache(ctx, s.c.B().Get().Key(key).Cache(), cacheLife)

@@ -106,7 +106,7 @@ func (st *stage) play(ctx context.Context) (report, error) {
 			return report{}, err
 		}
 	}
-	// One rotation more, for what clients open behind the scenes.
+	// One token more, for what clients open behind the scenes.
 	if err := sleep(ctx, st.settings.every); err != nil {
 		return report{}, err
 	}

@@ -54,7 +54,7 @@ func longStreams(ctx context.Context, w *work, ready func()) error {
 
 func (w *work) stream(ctx context.Context, stream string, limit time.Duration, wait func() time.Duration, ready func()) error {
 	const group, consumers = "group", 2
-	if _, err := w.session.Eval(ctx, "return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')", stream, group); err != nil {
+	if _, err := w.driver.Eval(ctx, "return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')", stream, group); err != nil {
 		return fmt.Errorf("make the group: %w", err)
 	}
 	ready()
@@ -70,7 +70,7 @@ func (w *work) stream(ctx context.Context, stream string, limit time.Duration, w
 	all.Wait()
 	lost, repeated := d.of(sent)
 	w.tally.add(func(c *counts) { c.Lost += lost; c.Repeated += repeated })
-	pending, err := w.session.Eval(ctx, "return redis.call('XPENDING', KEYS[1], ARGV[1])[1]", stream, group)
+	pending, err := w.driver.Eval(ctx, "return redis.call('XPENDING', KEYS[1], ARGV[1])[1]", stream, group)
 	if err == nil && pending != "0" {
 		err = fmt.Errorf("%s entries were not acknowledged", pending)
 	}
@@ -79,7 +79,7 @@ func (w *work) stream(ctx context.Context, stream string, limit time.Duration, w
 
 func (w *work) consume(ctx context.Context, stream, group, consumer string, limit time.Duration, d *deliveries) {
 	for {
-		e, ok, err := w.session.Read(ctx, stream, group, consumer, limit)
+		e, ok, err := w.driver.Read(ctx, stream, group, consumer, limit)
 		if err == nil && !ok && limit == 0 {
 			err = errNothing(ok)
 		}

@@ -8,7 +8,7 @@ import (
 // counts are what the scenarios of one row have done and seen.
 type counts struct {
 	Commands     int64 // that succeeded, those below included
-	Messages     int64 // received by the subscriber
+	Messages     int64 // received by the subscribers
 	Pops         int64 // BLPOPs that were served
 	Timeouts     int64 // BLPOPs that ended with nothing, as they had to
 	Entries      int64 // of a stream, read by a group and acknowledged

@@ -12,10 +12,10 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// valkeySession is a session of valkey.
-type valkeySession struct{ c valkey.Client }
+// valkeyDriver is a driver of valkey.
+type valkeyDriver struct{ c valkey.Client }
 
-func openValkey(_ context.Context, t target) (session, error) {
+func openValkey(_ context.Context, t target) (driver, error) {
 	option := valkey.ClientOption{
 		InitAddress: []string{t.seed},
 		DialCtxFn: func(ctx context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
@@ -36,15 +36,15 @@ func openValkey(_ context.Context, t target) (session, error) {
 		return nil, err
 	}
 	if t.protocol == 2 {
-		return valkeySession{c}, nil
+		return valkeyDriver{c}, nil
 	}
-	return valkeyCaching{valkeySession{c}}, nil
+	return valkeyCaching{valkeyDriver{c}}, nil
 }
 
-func (s valkeySession) Close() { s.c.Close() }
+func (s valkeyDriver) Close() { s.c.Close() }
 
 // arbitrary names the key apart, by which a cluster is found its way through.
-func (s valkeySession) arbitrary(command []string) valkey.Completed {
+func (s valkeyDriver) arbitrary(command []string) valkey.Completed {
 	return s.c.B().Arbitrary(command[0]).Keys(command[1]).Args(command[2:]...).Build()
 }
 
@@ -56,11 +56,11 @@ func valkeyText(r valkey.ValkeyResult) (string, error) {
 	return text(v), err
 }
 
-func (s valkeySession) Do(ctx context.Context, command ...string) (string, error) {
+func (s valkeyDriver) Do(ctx context.Context, command ...string) (string, error) {
 	return valkeyText(s.c.Do(ctx, s.arbitrary(command)))
 }
 
-func (s valkeySession) Pipeline(ctx context.Context, commands [][]string) ([]string, error) {
+func (s valkeyDriver) Pipeline(ctx context.Context, commands [][]string) ([]string, error) {
 	completed := make([]valkey.Completed, len(commands))
 	for i, c := range commands {
 		completed[i] = s.arbitrary(c)
@@ -76,7 +76,7 @@ func (s valkeySession) Pipeline(ctx context.Context, commands [][]string) ([]str
 	return values, nil
 }
 
-func (s valkeySession) Increment(ctx context.Context, key string) error {
+func (s valkeyDriver) Increment(ctx context.Context, key string) error {
 	return s.c.Dedicated(func(c valkey.DedicatedClient) error {
 		if err := c.Do(ctx, c.B().Watch().Key(key).Build()).Error(); err != nil {
 			return err
@@ -97,11 +97,11 @@ func (s valkeySession) Increment(ctx context.Context, key string) error {
 	})
 }
 
-func (s valkeySession) Eval(ctx context.Context, script, key, arg string) (string, error) {
+func (s valkeyDriver) Eval(ctx context.Context, script, key, arg string) (string, error) {
 	return valkeyText(valkey.NewLuaScript(script).Exec(ctx, s.c, []string{key}, []string{arg}))
 }
 
-func (s valkeySession) Pop(ctx context.Context, key string, limit time.Duration) (string, bool, error) {
+func (s valkeyDriver) Pop(ctx context.Context, key string, limit time.Duration) (string, bool, error) {
 	v, err := s.c.Do(ctx, s.c.B().Blpop().Key(key).Timeout(limit.Seconds()).Build()).AsStrSlice()
 	if valkey.IsValkeyNil(err) {
 		return "", false, nil
@@ -112,7 +112,7 @@ func (s valkeySession) Pop(ctx context.Context, key string, limit time.Duration)
 	return v[1], true, nil
 }
 
-func (s valkeySession) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry, bool, error) {
+func (s valkeyDriver) Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry, bool, error) {
 	v, err := s.c.Do(ctx, s.c.B().Xreadgroup().Group(group, consumer).Count(1).Block(limit.Milliseconds()).
 		Streams().Key(stream).Id(">").Build()).AsXRead()
 	if valkey.IsValkeyNil(err) {
@@ -125,7 +125,11 @@ func (s valkeySession) Read(ctx context.Context, stream, group, consumer string,
 	return entry{e.ID, e.FieldValues[field]}, true, nil
 }
 
-func (s valkeySession) Subscribe(ctx context.Context, channel string, fn func(string)) (func(), error) {
+func (s valkeyDriver) Subscribe(ctx context.Context, channel string, pattern bool, fn func(string)) (func(), error) {
+	subscribe := s.c.B().Subscribe().Channel(channel).Build()
+	if pattern {
+		subscribe = s.c.B().Psubscribe().Pattern(channel).Build()
+	}
 	standing, done := make(chan struct{}, 1), make(chan error, 1)
 	ctx, end := context.WithCancel(ctx)
 	hooked := valkey.WithOnSubscriptionHook(ctx, func(sub valkey.PubSubSubscription) {
@@ -135,7 +139,7 @@ func (s valkeySession) Subscribe(ctx context.Context, channel string, fn func(st
 		}
 	})
 	go func() {
-		done <- s.c.Receive(hooked, s.c.B().Subscribe().Channel(channel).Build(), func(m valkey.PubSubMessage) {
+		done <- s.c.Receive(hooked, subscribe, func(m valkey.PubSubMessage) {
 			fn(m.Message)
 		})
 	}()
@@ -151,7 +155,7 @@ func (s valkeySession) Subscribe(ctx context.Context, channel string, fn func(st
 	}, nil
 }
 
-func (s valkeySession) Publish(ctx context.Context, channel, payload string) error {
+func (s valkeyDriver) Publish(ctx context.Context, channel, payload string) error {
 	c := s.c
 	if c.Mode() == valkey.ClientModeCluster {
 		nodes := c.Nodes()
@@ -164,7 +168,7 @@ func (s valkeySession) Publish(ctx context.Context, channel, payload string) err
 	return c.Do(ctx, c.B().Publish().Channel(channel).Message(payload).Build()).Error()
 }
 
-func (s valkeySession) Hold(ctx context.Context, key string) (held, error) {
+func (s valkeyDriver) Hold(ctx context.Context, key string) (held, error) {
 	c, release := s.c.Dedicate()
 	// The key decides on which primary it is.
 	err := c.Do(ctx, c.B().Exists().Key(key).Build()).Error()
@@ -183,7 +187,7 @@ func (c valkeyConn) Do(ctx context.Context, command ...string) (string, error) {
 func (c valkeyConn) Close() { c.release() }
 
 // valkeyCaching adds the cache, for which valkey needs RESP3.
-type valkeyCaching struct{ valkeySession }
+type valkeyCaching struct{ valkeyDriver }
 
 func (s valkeyCaching) Cached(ctx context.Context, key string) (string, bool, error) {
 	r := s.c.DoCache(ctx, s.c.B().Get().Key(key).Cache(), cacheLife)

@@ -21,13 +21,13 @@ const (
 
 // work is what the scenarios of a row share.
 type work struct {
-	session session
-	tally   *tally
-	prefix  string        // of all keys and channels
-	tags    []string      // hash tags, one for each primary
-	pace    time.Duration // between two rounds of a scenario, on average
-	long    time.Duration // how long blocking commands without a limit wait to be served, if there are to be any
-	stop    <-chan struct{}
+	driver driver
+	tally  *tally
+	prefix string        // of all keys and channels
+	tags   []string      // hash tags, one for each primary
+	pace   time.Duration // between two rounds of a scenario, on average
+	long   time.Duration // how long blocking commands without a limit wait to be served, if there are to be any
+	stop   <-chan struct{}
 
 	mu   sync.Mutex // guards ends
 	ends []func()
@@ -132,10 +132,10 @@ func (w *work) pause(ctx context.Context, d time.Duration) bool {
 
 // do runs a command and counts it.
 func (w *work) do(ctx context.Context, command ...string) (string, error) {
-	return w.on(ctx, w.session, command...)
+	return w.on(ctx, w.driver, command...)
 }
 
-// doer is a session, or a connection held.
+// doer is a driver, or a connection held.
 type doer interface {
 	Do(ctx context.Context, command ...string) (string, error)
 }
@@ -152,7 +152,7 @@ func (w *work) on(ctx context.Context, d doer, command ...string) (string, error
 
 // expect is do with the only right reply.
 func (w *work) expect(ctx context.Context, want string, command ...string) error {
-	return w.expectOn(ctx, w.session, want, command...)
+	return w.expectOn(ctx, w.driver, want, command...)
 }
 
 func (w *work) expectOn(ctx context.Context, d doer, want string, command ...string) error {

@@ -17,11 +17,11 @@ type target struct {
 }
 
 // poolSize is the number of connections of each pool of a client, so that pools are full before anything is counted.
-const poolSize = 12
+const poolSize = 14
 
-// session is one client, used in the way of its own documentation. Commands begin with a name and a key. All methods are
+// driver drives one client in the way of that client's own documentation. Commands begin with a name and a key. All methods are
 // called concurrently.
-type session interface {
+type driver interface {
 	// Do runs a plain command and returns its reply as text; nothing is "".
 	Do(ctx context.Context, command ...string) (string, error)
 	// Pipeline runs commands on keys of one slot together.
@@ -34,8 +34,9 @@ type session interface {
 	Pop(ctx context.Context, key string, limit time.Duration) (value string, ok bool, err error)
 	// Read is XREADGROUP of one new entry, with BLOCK; 0 is no limit.
 	Read(ctx context.Context, stream, group, consumer string, limit time.Duration) (entry entry, ok bool, err error)
-	// Subscribe returns once the subscription stands, and calls fn with each message, one at a time, until it is ended.
-	Subscribe(ctx context.Context, channel string, fn func(payload string)) (end func(), err error)
+	// Subscribe returns once the subscription to the channel, or to a pattern of channels, stands, and calls fn with each
+	// message, one at a time, until it is ended.
+	Subscribe(ctx context.Context, channel string, pattern bool, fn func(payload string)) (end func(), err error)
 	// Publish goes through one and the same primary each time: a cluster keeps no order between two.
 	Publish(ctx context.Context, channel, payload string) error
 	// Hold takes one connection to the key's primary out of the pool.
@@ -43,7 +44,7 @@ type session interface {
 	Close()
 }
 
-// cacher is a session with a client-side cache.
+// cacher is a driver with a client-side cache.
 type cacher interface {
 	// Cached is GET; hit reports that the server was not asked.
 	Cached(ctx context.Context, key string) (value string, hit bool, err error)
@@ -51,7 +52,7 @@ type cacher interface {
 
 // held is one connection that stays checked out.
 type held interface {
-	// Do is session.Do on this connection.
+	// Do is driver.Do on this connection.
 	Do(ctx context.Context, command ...string) (string, error)
 	// Close puts it back.
 	Close()
