@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 )
-
-// openFor is how long a transaction stays open, so that many a new token arrives within one.
-const openFor = time.Second
 
 // heldIdle checks out a connection, leaves it alone, and uses it again at the end.
 func heldIdle(ctx context.Context, w *work, ready func()) error {
@@ -37,7 +33,7 @@ func openTransactions(ctx context.Context, w *work, ready func()) error {
 				{fmt.Sprintf("[OK %d]", n), []string{"EXEC"}},
 			} {
 				// Between any two, but not for ever inside the transaction when the row is over.
-				w.pause(ctx, openFor/4)
+				w.pause(ctx, w.block/4)
 				if err := w.expectOn(ctx, h, step.want, step.command...); err != nil {
 					w.tally.fail("open transaction", err)
 				}

@@ -28,6 +28,8 @@ type issuer struct {
 
 	mu     sync.Mutex // guards the rest, and orders what the servers are told
 	issued int
+	last   time.Time     // when the newest was handed out
+	gap    time.Duration // the longest between two
 	first  string
 	newest string
 }
@@ -42,9 +44,10 @@ func newIssuer(servers []*server, every time.Duration) (*issuer, error) {
 	return &issuer{servers: servers, every: every, key: key}, nil
 }
 
-// life of a token, chosen so that RefreshOn lies before its middle: up to there the Source does exactly as it is told
-// (its refresh.go). What the servers take ends a little earlier: with the issue of the next but one.
-func (i *issuer) life() time.Duration { return 2*i.every + i.every/3 }
+// life of a token. RefreshOn lies before its middle: up to there the Source does exactly as it is told (its refresh.go).
+// A connection then re-AUTHs within half of what is left, at 2*every at the latest, or a block later: every less a block
+// remains for a machine that is busy. What the servers take ends with the issue of the next but one.
+func (i *issuer) life() time.Duration { return 3 * i.every }
 
 // GetToken makes a new token each time.
 func (i *issuer) GetToken(ctx context.Context, _ policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -67,6 +70,10 @@ func (i *issuer) GetToken(ctx context.Context, _ policy.TokenRequestOptions) (az
 	if i.issued == 0 {
 		i.first = token
 	}
+	if i.issued > 0 {
+		i.gap = max(i.gap, time.Since(i.last))
+	}
+	i.last = time.Now()
 	i.issued++
 	i.newest = token
 	return azcore.AccessToken{Token: token, ExpiresOn: expires, RefreshOn: now.Add(i.every)}, nil
@@ -117,6 +124,13 @@ func login(ctx context.Context, s *server, cert certificate, token string) error
 	})
 	defer c.Close()
 	return c.Ping(ctx).Err()
+}
+
+// longestGap is the longest from one token to the next. Much more than asked for says that this machine was too busy.
+func (i *issuer) longestGap() time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.gap
 }
 
 func (i *issuer) count() int {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/entraredis/entraredis"
 )
@@ -91,7 +92,8 @@ func judgeTokens(o outcome, r report, miss func(string, ...any)) {
 		miss("%d of %d connections without a re-AUTH", a.untouched, a.open)
 	}
 	if a.overruns > 0 {
-		miss("%d connections used past the end of their token", a.overruns)
+		miss("%d connections used past the end of their token, by up to %v (longest from one token to the next: %v)",
+			a.overruns, a.longest.Round(time.Millisecond), r.LongestGap.Round(time.Millisecond))
 	}
 }
 

@@ -23,7 +23,7 @@ type link struct {
 	open    bool
 	until   time.Time // when the token it has ends
 	reauths int
-	overran bool // its token ended before the next AUTH: Azure would have closed it
+	overran time.Duration // the longest that its token was over before the next AUTH: Azure would have closed it
 }
 
 // account is what the links of one row come to.
@@ -32,6 +32,7 @@ type account struct {
 	reauths   int
 	fewest    int // re-AUTHs of the open connection that has the fewest
 	overruns  int
+	longest   time.Duration // of the overruns
 	closed    int
 	untouched int // open connections without a re-AUTH
 }
@@ -75,7 +76,7 @@ func (l *ledger) event(ev entraredis.Event) {
 		return
 	}
 	k.reauths++
-	k.overran = k.overran || ev.Time.After(k.until)
+	k.overran = max(k.overran, ev.Time.Sub(k.until))
 	k.until = ev.ExpiresOn
 }
 
@@ -88,8 +89,13 @@ func (l *ledger) account(row string, now time.Time) account {
 			continue
 		}
 		a.reauths += k.reauths
-		if k.overran || k.open && now.After(k.until) {
+		overran := k.overran
+		if k.open {
+			overran = max(overran, now.Sub(k.until))
+		}
+		if overran > 0 {
 			a.overruns++
+			a.longest = max(a.longest, overran)
 		}
 		if !k.open {
 			a.closed++

@@ -42,7 +42,8 @@ func (st *stage) newPlayer(r row, stop <-chan struct{}) *player {
 	} else {
 		p.target.seed = fmt.Sprintf("%s:%d", hostName, t.seed.port)
 	}
-	p.work = &work{tally: &tally{}, prefix: r.String(), tags: t.tags, pace: st.settings.pace, stop: stop}
+	p.work = &work{tally: &tally{}, prefix: r.String(), tags: t.tags, pace: st.settings.pace,
+		block: st.settings.every / 4, stop: stop}
 	if st.settings.long {
 		p.work.long = st.issuer.life() + st.settings.every/2
 	}

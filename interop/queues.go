@@ -40,7 +40,7 @@ func (w *work) beyond() time.Duration { return w.long }
 // servedPops has one goroutine wait in BLPOP for what another pushes.
 func servedPops(ctx context.Context, w *work, ready func()) error {
 	ready()
-	w.pops(ctx, "served pop", w.key("queue", 0), blockFor, w.soon)
+	w.pops(ctx, "served pop", w.key("queue", 0), w.block, w.soon)
 	return nil
 }
 
@@ -101,7 +101,7 @@ func errNothing(ok bool) error {
 func emptyPops(ctx context.Context, w *work, ready func()) error {
 	w.every(ctx, "empty pop", w.pace, ready, func(n int) error {
 		begin := time.Now()
-		value, ok, err := w.driver.Pop(ctx, w.key("nothing", n+1), emptyBlock)
+		value, ok, err := w.driver.Pop(ctx, w.key("nothing", n+1), w.block)
 		took := time.Since(begin)
 		if err != nil {
 			return err
@@ -110,8 +110,8 @@ func emptyPops(ctx context.Context, w *work, ready func()) error {
 			return fmt.Errorf("BLPOP of an empty list returned %q", value)
 		}
 		// A server that counts in hundredths may be a little early.
-		if took < emptyBlock-50*time.Millisecond {
-			return fmt.Errorf("BLPOP gave up after %v of %v", took, emptyBlock)
+		if took < w.block-50*time.Millisecond {
+			return fmt.Errorf("BLPOP gave up after %v of %v", took, w.block)
 		}
 		w.tally.add(func(c *counts) { c.Timeouts++; c.Commands++ })
 		return nil

@@ -35,12 +35,14 @@ type stage struct {
 
 // report is what a run came to.
 type report struct {
-	Span     time.Duration
-	Every    time.Duration
-	Tokens   int  // issued while the rows were counted
-	Long     bool // whether blocking commands waited over the end of a token
-	Redis    string
-	Outcomes []outcome
+	Span   time.Duration
+	Every  time.Duration
+	Tokens int  // issued while the rows were counted
+	Long   bool // whether blocking commands waited over the end of a token
+	Redis  string
+	// LongestGap is the longest from one token to the next.
+	LongestGap time.Duration
+	Outcomes   []outcome
 }
 
 // run starts the servers, runs the rows all at once, and ends everything.
@@ -126,6 +128,7 @@ func (st *stage) play(ctx context.Context) (report, error) {
 	rep := report{
 		Span: st.settings.span, Every: st.settings.every, Long: st.settings.long,
 		Tokens: st.issuer.count() - tokens, Redis: st.redisVersion(ctx),
+		LongestGap: st.issuer.longestGap(),
 	}
 	close(stop)
 	// A row may wait for its end marks for a while, a wedged one not for ever.

@@ -41,7 +41,7 @@ func (d *deliveries) of(sent int64) (lost, repeated int64) {
 
 // streams has two consumers of a group share what is added.
 func streams(ctx context.Context, w *work, ready func()) error {
-	return w.stream(ctx, w.key("stream", 2), blockFor, w.soon, ready)
+	return w.stream(ctx, w.key("stream", 2), w.block, w.soon, ready)
 }
 
 // longStreams is the same with BLOCK 0.

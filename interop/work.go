@@ -8,16 +8,8 @@ import (
 	"time"
 )
 
-const (
-	// blockFor is the limit of blocking commands that are served soon, well within a token's life.
-	blockFor = time.Second
-
-	// emptyBlock is the limit of a BLPOP that nobody serves.
-	emptyBlock = time.Second
-
-	// arrival bounds how long what was sent may be under way before it counts as lost.
-	arrival = 10 * time.Second
-)
+// arrival bounds how long what was sent may be under way before it counts as lost.
+const arrival = 10 * time.Second
 
 // work is what the scenarios of a row share.
 type work struct {
@@ -26,6 +18,7 @@ type work struct {
 	prefix string        // of all keys and channels
 	tags   []string      // hash tags, one for each primary
 	pace   time.Duration // between two rounds of a scenario, on average
+	block  time.Duration // limit of blocking commands, and about how long a transaction is open: well within a token's life
 	long   time.Duration // how long blocking commands without a limit wait to be served, if there are to be any
 	stop   <-chan struct{}
 
