@@ -96,9 +96,7 @@ func (st *stage) play(ctx context.Context) (report, error) {
 	opening.Wait()
 	defer func() {
 		cancel() // first, or a client might wait in Close for a connection that is still held
-		for _, p := range cast {
-			p.close()
-		}
+		closeAll(cast)
 	}()
 	for _, p := range cast {
 		p.start(ctx)
@@ -138,6 +136,19 @@ func (st *stage) play(ctx context.Context) (report, error) {
 		rep.Outcomes = append(rep.Outcomes, judge(p.finish(), rep))
 	}
 	return rep, st.issuer.check(context.WithoutCancel(ctx), st.launcher.cert)
+}
+
+// closeAll gives the clients time to close, and does without those that cannot: an interrupt from the terminal ends the
+// servers, too, and radix's Sentinel then waits in Close for a connection that it tries to get for ever.
+func closeAll(cast []*player) {
+	var closing sync.WaitGroup
+	for _, p := range cast {
+		closing.Go(p.close)
+	}
+	select {
+	case <-closedAfter(&closing):
+	case <-time.After(arrival):
+	}
 }
 
 func (st *stage) redisVersion(ctx context.Context) string {

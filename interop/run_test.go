@@ -70,6 +70,26 @@ func TestRowFailsWithItsConnections(t *testing.T) {
 	}
 }
 
+// An interrupt from the terminal reaches the servers as well, and not every client can be closed without them.
+func TestInterruptedRunEnds(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	s := shortly(t, rows([]string{"radix/sentinel/RESP3"})...)
+	s.disturb = func(_ context.Context, servers []*server) error {
+		for _, s := range servers {
+			if err := s.process.Process.Kill(); err != nil {
+				return err
+			}
+			<-s.ended
+		}
+		interrupt()
+		return nil
+	}
+	if _, err := run(ctx, s); !errors.Is(err, context.Canceled) {
+		t.Errorf("run returned %v, want %v", err, context.Canceled)
+	}
+}
+
 func TestServerIsNotFound(t *testing.T) {
 	t.Setenv("ENTRAREDIS_REDIS_SERVER", "no-such-redis-server")
 	_, err := run(t.Context(), shortly(t, rows([]string{"redigo"})...))
