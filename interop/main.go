@@ -83,7 +83,7 @@ func command() *cobra.Command {
 	f.DurationVar(&s.span, "for", 2*time.Minute, "how long to run once all pools are full")
 	f.DurationVar(&s.every, "every", 3*time.Second, "from one token to the next")
 	f.DurationVar(&s.pace, "pace", 100*time.Millisecond, "between two rounds of a scenario, on average")
-	f.BoolVar(&s.long, "long-blocks", false, "add BLPOP 0 and XREADGROUP BLOCK 0 that are served only after their token's end")
+	f.BoolVar(&s.long, "long-blocks", true, "BLPOP 0 and XREADGROUP BLOCK 0 that are served only after their token's end")
 	f.StringSliceVar(&only, "only", nil, "only rows whose name (client/topology/RESP2 or RESP3) holds all of these")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log refused re-AUTHs, failed refreshes and what go-redis logs")
 	return cmd
