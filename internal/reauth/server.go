@@ -251,8 +251,10 @@ func (t *Tracker) ended() {
 		if t.unseenTx {
 			t.stop(Unfollowable)
 		}
-	case replySkip:
-		t.skipNext = false
+	case replySkip: // refused
+		if t.queue.len == 1 { // what stands behind it is the command it was for
+			t.skipNext = false
+		}
 	}
 	t.queue.pop()
 }
