@@ -17,6 +17,15 @@ const tokenLong = `Acquire an access token for Redis with a credential and show 
 see of it: the username, the expiry and the claims. The token itself is shown
 only with --raw.
 
+With --watch it goes on, as a program with the library does: it refreshes the
+token before it expires and prints a line each time (with --raw, the new token),
+until SIGINT or SIGTERM, which is its normal end. A refresh that fails is said on
+stderr and tried again; the first one has to succeed.
+
+--output-file writes the token to a file as well, for programs that read it from
+one: without a newline, for this user alone (mode 0600), and always whole,
+because the file is replaced, not changed. It is not removed at the end.
+
 Kinds of credential:
 %s.
 
@@ -38,13 +47,17 @@ const tokenExample = `  # the signed-in user of the Azure CLI
   # log redis-cli in: REDISCLI_AUTH keeps the token out of the process list
   REDISCLI_AUTH="$(entraredis token --raw)" redis-cli --tls -h HOST -p 6380 --user OBJECT_ID
 
+  # a file that always holds a valid token
+  entraredis token --watch --output-file /run/user/1000/redis-token
+
   # works as well, but every user of this machine can read the token in the process list
   redis-cli --tls -h HOST -p 6380 --user OBJECT_ID --pass "$(entraredis token --raw)"`
 
 type tokenOptions struct {
 	credentialOptions
-	format choice
-	raw    bool
+	format     choice
+	raw, watch bool
+	outputFile string
 }
 
 func tokenCommand(s streams) *cobra.Command {
@@ -72,24 +85,25 @@ func (o *tokenOptions) register(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.BoolVar(&o.raw, "raw", false, "print the token and nothing else (wins over --format)")
 	f.Var(&o.format, "format", "text or json")
+	f.BoolVar(&o.watch, "watch", false, "go on: refresh the token before it expires, and print a line each time")
+	f.StringVar(&o.outputFile, "output-file", "", "`file` to write the token to, mode 0600, replaced at each refresh")
 	o.credentialOptions.register(f)
 }
 
 func runToken(ctx context.Context, s streams, flags *pflag.FlagSet, o *tokenOptions) error {
-	cred, err := o.credential(s, flags)
+	if o.watch {
+		return watchToken(ctx, s, flags, o)
+	}
+	source, err := o.source(s, flags, entraredis.Options{})
 	if err != nil {
 		return err
-	}
-	source, err := entraredis.New(cred, &entraredis.Options{Scope: o.scope, RequestTimeout: o.bound()})
-	if err != nil {
-		return &usageError{
-			err:  fmt.Errorf("%s: %s", origin(flags, "scope"), strings.TrimPrefix(err.Error(), "entraredis: ")),
-			hint: "leave it out for " + entraredis.DefaultScope,
-		}
 	}
 	defer source.Close()
 	token, err := source.Token(ctx)
 	if err != nil {
+		return err
+	}
+	if err := o.writeFile(token); err != nil {
 		return err
 	}
 	if o.raw {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/doctor"
+)
+
+// cacheOptions are the flags of every command that connects to a cache.
+type cacheOptions struct {
+	credentialOptions
+	serverName, cacheCAFile, redisUsername string
+	plaintext                              bool
+	connectTimeout, authTimeout            between
+}
+
+func newCacheOptions() cacheOptions {
+	return cacheOptions{
+		credentialOptions: newCredentialOptions(),
+		connectTimeout:    between{value: 15 * time.Second, min: 100 * time.Millisecond, max: time.Minute},
+		authTimeout:       between{value: 15 * time.Second, min: 100 * time.Millisecond, max: time.Minute},
+	}
+}
+
+func (o *cacheOptions) register(f *pflag.FlagSet) {
+	o.registerIdentity(f)
+	f.StringVar(&o.cacheCAFile, "cache-ca-file", "", "PEM `file` of a CA to trust for the cache, beside the system's (default that of --ca-file)")
+	f.BoolVar(&o.plaintext, "plaintext", false, "do without TLS, which Azure never accepts")
+	f.Var(&o.connectTimeout, "connect-timeout", "bound on TCP and TLS together")
+	f.Var(&o.authTimeout, "auth-timeout", "bound on AUTH; the service may take 10s")
+	o.credentialOptions.register(f)
+}
+
+// registerIdentity registers what tells of the cache without connecting to it.
+func (o *cacheOptions) registerIdentity(f *pflag.FlagSet) {
+	f.StringVar(&o.redisUsername, "redis-username", "", "Redis `username` (default the token's object ID)")
+	f.StringVar(&o.serverName, "server-name", "", "host `name` that the cache's certificate must hold (default HOST)")
+}
+
+// targetAddr completes HOST or HOST:PORT; example is a whole command line for
+// the hint.
+func targetAddr(target, example string) (string, error) {
+	addr, err := doctor.TargetAddr(target)
+	if wrong, ok := errors.AsType[*doctor.TargetError](err); ok {
+		return "", &usageError{err: wrong, hint: "for example: " + example}
+	}
+	return addr, err
+}
+
+// source returns a Source of the credential's tokens, which the caller closes.
+func (o *credentialOptions) source(s streams, flags *pflag.FlagSet, options entraredis.Options) (*entraredis.Source, error) {
+	cred, err := o.credential(s, flags)
+	if err != nil {
+		return nil, err
+	}
+	options.Scope, options.RequestTimeout = o.scope, o.bound()
+	source, err := entraredis.New(cred, &options)
+	if err != nil {
+		return nil, &usageError{
+			err:  fmt.Errorf("%s: %s", origin(flags, "scope"), strings.TrimPrefix(err.Error(), "entraredis: ")),
+			hint: "leave it out for " + entraredis.DefaultScope,
+		}
+	}
+	return source, nil
+}
+
+// dialer returns a Dialer with a Source of its own, which the caller closes.
+func (o *cacheOptions) dialer(s streams, flags *pflag.FlagSet) (*entraredis.Dialer, error) {
+	// The file is read as doctor reads it, so that both trust the same.
+	trust := doctorOptions{credentialOptions: o.credentialOptions, cacheCAFile: o.cacheCAFile}
+	tlsConfig, err := trust.cacheTLS(flags)
+	if err != nil {
+		return nil, err
+	}
+	source, err := o.source(s, flags, entraredis.Options{Username: o.redisUsername})
+	if err != nil {
+		return nil, err
+	}
+	return &entraredis.Dialer{
+		Source: source, ServerName: o.serverName, TLSConfig: tlsConfig, Plaintext: o.plaintext,
+		ConnectTimeout: o.connectTimeout.value, AuthTimeout: o.authTimeout.value,
+	}, nil
+}
+
+// reachable opens one connection to the cache and closes it again: whoever
+// depends on the cache is better not started if that does not work.
+func reachable(ctx context.Context, d *entraredis.Dialer, addr string) error {
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
