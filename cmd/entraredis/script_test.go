@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"entraredis": main})
+	testscript.Main(m, map[string]func(){"entraredis": main, "redisping": redisPing})
 }
 
 func TestScripts(t *testing.T) {
