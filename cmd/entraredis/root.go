@@ -64,7 +64,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("see '%s --help'", cmd.CommandPath())}
 	})
-	root.AddCommand(demoCommand(s), doctorCommand(s), emulatorCommand(s), envCommand(s), execCommand(s), tokenCommand(s), versionCommand(s))
+	root.AddCommand(cliCommand(s), demoCommand(s), doctorCommand(s), emulatorCommand(s), envCommand(s), execCommand(s), tokenCommand(s), versionCommand(s))
 	for _, cmd := range root.Commands() {
 		documentEnv(cmd.Flags())
 	}
