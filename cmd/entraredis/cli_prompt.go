@@ -179,6 +179,11 @@ func (c *cli) newShell() *readline.Shell {
 	lines.Prompt.Primary(c.promptText)
 	lines.Hint.SetProvider(hintBelow)
 	lines.Completer = completeCommand
+	for _, name := range []string{"completion-ignore-case", "menu-complete-display-prefix"} {
+		// Names are not told apart by case; and Tab is to complete as far as
+		// it is clear, not to choose. The error is one of type.
+		_ = lines.Config.Set(name, true)
+	}
 	history, err := openHistory(c.streams)
 	if err != nil {
 		fmt.Fprintf(c.err, "entraredis: the history is not kept: %v\n", err)

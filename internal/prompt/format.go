@@ -64,7 +64,12 @@ func humanElems(b *strings.Builder, v Value, indent string) {
 		var key strings.Builder
 		human(&key, v.Elems[i], inner)
 		b.WriteString(strings.TrimSuffix(key.String(), "\n") + " => ")
-		human(b, v.Elems[i+1], inner)
+		var value strings.Builder
+		human(&value, v.Elems[i+1], inner)
+		if v.Elems[i+1].aggregate() && strings.Count(value.String(), "\n") > 1 {
+			b.WriteString("\n" + inner)
+		}
+		b.WriteString(value.String())
 	}
 }
 
@@ -75,7 +80,7 @@ func Raw(v Value) []byte { return append(raw(nil, v), '\n') }
 func raw(b []byte, v Value) []byte {
 	switch {
 	case v.Type == '#':
-		return append(b, boolName(v)...)
+		return append(b, "("+boolName(v)+")"...)
 	case !v.aggregate():
 		return append(b, v.Text...)
 	}

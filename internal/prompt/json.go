@@ -55,7 +55,7 @@ func appendJSON(b []byte, v Value) []byte {
 
 // keyText is a map's key as a string, which is all that JSON has for it.
 func keyText(key Value) []byte {
-	if key.aggregate() {
+	if key.aggregate() || key.Type == '#' {
 		return appendJSON(nil, key)
 	}
 	return raw(nil, key)

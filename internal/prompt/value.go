@@ -87,11 +87,11 @@ func (p *parser) bulk(kind byte, size []byte) (Value, error) {
 
 func (p *parser) payload(size []byte) (text []byte, null bool, err error) {
 	n, err := strconv.Atoi(string(size))
+	if err == nil && n < 0 {
+		return nil, true, nil
+	}
 	if err != nil || n > len(p.rest)-2 {
 		return nil, false, fmt.Errorf("reply of bad length %q", size)
-	}
-	if n < 0 {
-		return nil, true, nil
 	}
 	text, p.rest = p.rest[:n:n], p.rest[n+2:]
 	return text, false, nil
