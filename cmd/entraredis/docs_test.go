@@ -9,45 +9,77 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
 
 //go:generate go test -run ^TestReferenceIsCurrent$ -update .
 
-var update = flag.Bool("update", false, "write docs/cli from the commands")
+var update = flag.Bool("update", false, "write docs/cli and docs/man from the commands")
 
-// docsDir holds one page per command, made by cobra from the commands themselves.
-var docsDir = filepath.Join("..", "..", "docs", "cli")
+// docsDir holds the pages that cobra makes from the commands themselves.
+var docsDir = filepath.Join("..", "..", "docs")
+
+// references are the kinds of pages: one page per command, in a directory of
+// docsDir.
+var references = map[string]func(root *cobra.Command, dir string) error{
+	"cli": doc.GenMarkdownTree,
+	"man": func(root *cobra.Command, dir string) error {
+		return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "entraredis", Manual: "entraredis", Date: &undated}, dir)
+	},
+}
+
+// undated is the date of all manual pages, so that they change only with the
+// commands; withoutDate takes it out.
+var undated = time.Unix(0, 0)
+
+func withoutDate(text string) string {
+	return strings.Replace(text, undated.Format(`"Jan 2006"`), `""`, 1)
+}
 
 func commandsForTest() streams {
 	return streams{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, env: lookup(nil)}
 }
 
 func TestReferenceIsCurrent(t *testing.T) {
-	made := t.TempDir()
-	root := newRoot(commandsForTest())
-	root.DisableAutoGenTag = true
-	if err := doc.GenMarkdownTree(root, made); err != nil {
+	for kind, generate := range references {
+		made, kept := t.TempDir(), filepath.Join(docsDir, kind)
+		root := newRoot(commandsForTest())
+		root.DisableAutoGenTag = true
+		if err := generate(root, made); err != nil {
+			t.Fatal(err)
+		}
+		want := pages(t, made)
+		if *update {
+			writePages(t, kept, want)
+		}
+		got := pages(t, kept)
+		for name, text := range want {
+			if got[name] != text {
+				t.Errorf("docs/%s/%s is not what the commands say; run go generate ./cmd/entraredis", kind, name)
+			}
+		}
+		for name := range got {
+			if _, ok := want[name]; !ok {
+				t.Errorf("docs/%s/%s belongs to no command", kind, name)
+			}
+		}
+	}
+}
+
+func writePages(t *testing.T, dir string, pages map[string]string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.RemoveAll(docsDir); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(docsDir, os.DirFS(made)); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	want, got := pages(t, made), pages(t, docsDir)
-	for name, text := range want {
-		if got[name] != text {
-			t.Errorf("docs/cli/%s is not what the commands say; run go generate ./cmd/entraredis", name)
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("docs/cli/%s belongs to no command", name)
+	for name, text := range pages {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -64,7 +96,7 @@ func pages(t *testing.T, dir string) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts[e.Name()] = string(data)
+		texts[e.Name()] = withoutDate(string(data))
 	}
 	return texts
 }
@@ -98,4 +130,4 @@ func TestGuideNamesWhatExists(t *testing.T) {
 }
 
 // foreign are flags of other programs in the guide's examples.
-var foreign = []string{"--tls", "--user", "--sni", "--cacert", "--pass"}
+var foreign = []string{"--tls", "--user", "--sni", "--cacert", "--pass", "--queue"}

@@ -11,7 +11,9 @@ const rootLong = `entraredis keeps Redis connections authenticated with Microsof
 
 demo and emulator need no Azure subscription: they run, on this machine, an Entra
 issuer and a Redis that refuses what Azure refuses. token shows what a credential
-of yours obtains, doctor where the way from it to a cache ends and why.
+of yours obtains, doctor where the way from it to a cache ends and why. cli talks
+to a cache, exec runs a program that finds it as an ordinary Redis, env prints what
+a client needs.
 
 Settings: a flag wins over its ENTRAREDIS_ variable, which wins over the
 default. Every flag names its variable in its help; an empty variable counts
@@ -21,13 +23,17 @@ from a variable or a file.
 Exit codes:
   0    done
   1    the job failed (demo: a command of ours failed or a connection of ours
-       was dropped, or the plain client was never dropped; emulator: could not start)
+       was dropped, or the plain client was never dropped; emulator: could not start;
+       cli: a reply was an error)
   2    usage: unknown command or flag, bad value, missing or contradictory setting
   3    no token: the credential or the issuer refused, or could not be reached
   4    Redis refused the credential or could not be reached
   5    doctor: authenticated, but a check behind that failed
   130  ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, before the job was done
-       (emulator: either signal is its normal end, exit 0)`
+       (emulator, token --watch: either signal is the normal end, exit 0)
+
+exec ends with the exit code of the program it ran; 126 and 127 if that cannot be
+run or is not found.`
 
 const rootExample = `  # watch tokens expire and connections live on
   entraredis demo
@@ -41,6 +47,12 @@ const rootExample = `  # watch tokens expire and connections live on
 
   # why does it say WRONGPASS
   entraredis doctor example.redis.cache.windows.net
+
+  # a prompt that stays logged in
+  entraredis cli example.redis.cache.windows.net
+
+  # a program that knows nothing of Entra
+  entraredis exec --target example.redis.cache.windows.net -- ./worker
 
   # log redis-cli in; REDISCLI_AUTH keeps the token out of the process list
   REDISCLI_AUTH="$(entraredis token --raw)" redis-cli --tls -h HOST -p 6380 --user OBJECT_ID`
