@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -35,7 +33,7 @@ func (c *cli) prompt(ctx context.Context) error {
 	interrupts := make(chan struct{}, 1)
 	go sortSignals(ctx, signals, interrupts, end)
 
-	lines := c.newShell()
+	lines := c.newLines()
 	for {
 		line, err := readLine(ctx, lines)
 		switch {
@@ -82,7 +80,7 @@ func sortSignals(ctx context.Context, signals <-chan os.Signal, interrupts chan<
 
 // readLine reads a line. When ctx ends first it gives the terminal back as it
 // was: the reading itself cannot be ended.
-func readLine(ctx context.Context, lines *readline.Shell) (string, error) {
+func readLine(ctx context.Context, lines lineReader) (string, error) {
 	stdin := int(os.Stdin.Fd())
 	before, err := term.GetState(stdin)
 	if err != nil {
@@ -101,7 +99,9 @@ func readLine(ctx context.Context, lines *readline.Shell) (string, error) {
 	case r := <-done:
 		return r.line, r.err
 	case <-ctx.Done():
-		fmt.Fprint(os.Stdout, "\x1b[?2004l\r\n") // bracketed paste off
+		if _, plain := lines.(*plainLines); !plain {
+			fmt.Fprint(os.Stdout, "\x1b[?2004l\r\n") // bracketed paste off
+		}
 		return "", errors.Join(ctx.Err(), term.Restore(stdin, before))
 	}
 }
@@ -171,88 +171,4 @@ func (c *cli) help(words [][]byte) {
 	for _, sub := range prompt.Complete(found.Name + " ") {
 		fmt.Fprintf(c.out, "  %s\n", sub.Usage())
 	}
-}
-
-// newShell returns the line editor.
-func (c *cli) newShell() *readline.Shell {
-	lines := readline.NewShell()
-	lines.Prompt.Primary(c.promptText)
-	lines.Hint.SetProvider(hintBelow)
-	lines.Completer = completeCommand
-	for _, name := range []string{"completion-ignore-case", "menu-complete-display-prefix"} {
-		// Names are not told apart by case; and Tab is to complete as far as
-		// it is clear, not to choose. The error is one of type.
-		_ = lines.Config.Set(name, true)
-	}
-	history, err := openHistory(c.streams)
-	if err != nil {
-		fmt.Fprintf(c.err, "entraredis: the history is not kept: %v\n", err)
-	}
-	lines.History.Add("history", history)
-	return lines
-}
-
-// openHistory opens the history in the user's state directory.
-func openHistory(s streams) (*prompt.History, error) {
-	dir := s.env("XDG_STATE_HOME")
-	if dir == "" && runtime.GOOS == "windows" {
-		dir = s.env("LocalAppData")
-	}
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return &prompt.History{}, err
-		}
-		dir = filepath.Join(home, ".local", "state")
-	}
-	return prompt.OpenHistory(filepath.Join(dir, "entraredis", "cli_history"))
-}
-
-// promptText names the cache, the database and a transaction under way.
-func (c *cli) promptText() string {
-	if !c.session.Connected() && !c.session.InTransaction() {
-		return "not connected> "
-	}
-	text := c.addr
-	if db := c.session.DB(); db != 0 {
-		text += fmt.Sprintf("[%d]", db)
-	}
-	if c.session.InTransaction() {
-		text += "(TX)"
-	}
-	return text + "> "
-}
-
-// hintBelow is what may follow the words that are complete, for below the line.
-func hintBelow(line []rune, _ int) []rune {
-	text := string(line)
-	words := strings.Fields(text)
-	if len(words) == 0 {
-		return nil
-	}
-	if !strings.HasSuffix(text, " ") {
-		if _, n := prompt.Find(words); n < len(words) {
-			words = words[:len(words)-1]
-		}
-	}
-	hint := prompt.Hint(words)
-	if hint == "" {
-		return nil
-	}
-	return []rune("\x1b[2m" + hint + "\x1b[0m")
-}
-
-// completeCommand completes the name of a command, in the case it was begun in.
-func completeCommand(line []rune, cursor int) readline.Completions {
-	typed := strings.TrimLeft(string(line[:cursor]), " ")
-	begun := typed[strings.LastIndex(typed, " ")+1:]
-	var pairs []string
-	for _, found := range prompt.Complete(typed) {
-		name := found.Name[strings.LastIndex(found.Name, " ")+1:]
-		if begun != "" && begun == strings.ToLower(begun) {
-			name = strings.ToLower(name)
-		}
-		pairs = append(pairs, name, found.Summary)
-	}
-	return readline.CompleteValuesDescribed(pairs...)
 }
