@@ -36,6 +36,8 @@ type conn struct {
 	due    atomic.Bool   // a re-AUTH is asked for
 	asked  atomic.Bool   // one has been sent and not answered
 	ready  atomic.Bool   // the tracker is
+	// lettingGo: what stood behind a blocking command is being sent.
+	lettingGo atomic.Bool
 
 	reads   gate
 	veil    *reauth.Veil // hides what a handover left behind, or nil; guarded by reads
@@ -125,6 +127,7 @@ func (c *conn) send(p []byte) (n int, err error) {
 			c.room = nil
 		}
 	}
+	changed := 0 // bytes of the client's for which something else is to go out
 	for {
 		step, auth := c.follow(p)
 		if step.Send > 0 {
@@ -132,11 +135,15 @@ func (c *conn) send(p []byte) (n int, err error) {
 			n += m
 			if err != nil {
 				c.brokeOff(err)
+				if n < 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+					c.tail = slices.Clone(p[m : m-n]) // an earlier Write has counted it
+				}
 				return max(0, n), err
 			}
 			p = p[step.Send:]
 		}
 		n += step.Skip
+		changed += step.Skip
 		p = p[step.Skip:]
 		if len(p) == 0 && step.Skip == 0 && step.Insert == nil && auth == nil {
 			return n, nil
@@ -147,11 +154,12 @@ func (c *conn) send(p []byte) (n int, err error) {
 			}
 			if _, err := c.upstream.Write(own); err != nil {
 				c.ownBrokeOff(err)
-				if len(p) == 0 {
+				if len(p) == 0 && changed == 0 {
 					err = nil // all of the client's is out; its next call meets the error
 				}
-				return max(0, n), err
+				return max(0, n-changed), err
 			}
+			changed = 0
 		}
 		switch {
 		case step.Hold:
@@ -318,12 +326,31 @@ func (c *conn) readingEnded(err error) {
 	}
 	c.readErr = err
 	c.ended(err)
+	if c.withholds() {
+		// No answer will come, so nothing need wait for it any more.
+		c.mu.Lock()
+		c.tracker.Broken()
+		c.ready.Store(true)
+		c.mu.Unlock()
+		go c.proceed()
+	}
 }
+
+// maxLetGo bounds how long Close may take to send what stood behind a blocking
+// command that has been answered.
+const maxLetGo = time.Second
 
 // Close closes the connection. It may be called more than once.
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
+		if c.ready.Load() || c.lettingGo.Load() {
+			// Redis has it already on a connection without us.
+			if end, err := c.writes.seize(time.Now().Add(maxLetGo), false); err == nil {
+				c.send(nil)
+				end()
+			}
+		}
 		close(c.closed)
 		c.forget()
 		c.mu.Lock()

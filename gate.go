@@ -111,16 +111,23 @@ func (g *gate) watch() (time.Time, <-chan struct{}) {
 
 // tryOwn lets us in, under the deadline t, unless somebody is there already.
 func (g *gate) tryOwn(t time.Time) (end func(), ok bool) {
-	through := make(chan struct{})
-	if !g.own.CompareAndSwap(nil, &through) {
-		return nil, false
-	}
-	if !g.busy.TryLock() {
+	for {
+		through := make(chan struct{})
+		if !g.own.CompareAndSwap(nil, &through) {
+			return nil, false
+		}
+		if g.busy.TryLock() {
+			return g.owned(through, t), true
+		}
 		g.own.Store(nil)
 		close(through)
-		return nil, false
+		// Whoever was in may have left in the meantime and have found own
+		// taken, so that it counts on us.
+		if !g.busy.TryLock() {
+			return nil, false
+		}
+		g.end()
 	}
-	return g.owned(through, t), true
 }
 
 // owned puts the deadline t in force for ours, which holds busy.

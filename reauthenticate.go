@@ -130,7 +130,9 @@ func (c *conn) proceed() {
 			return
 		}
 		if c.ready.Load() {
+			c.lettingGo.Store(true)
 			_, err := c.send(nil)
+			c.lettingGo.Store(false)
 			end()
 			if err != nil {
 				return
@@ -247,7 +249,7 @@ func (c *conn) settle() (results []result) {
 		}
 		s := &c.state
 		t := s.token
-		if len(s.sent) > 0 {
+		if len(s.sent) > 0 && (a.OK || !a.Unseen) {
 			t = s.sent[0]
 			s.sent = s.sent[1:]
 			c.asked.Store(len(s.sent) > 0)

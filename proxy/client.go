@@ -81,6 +81,8 @@ func (c *client) carry() error {
 	if err != nil {
 		return err
 	}
+	c.owed.Store(true)
+	c.active.Store(time.Now().UnixNano())
 	upstream, err := c.proxy.Dialer.DialContext(c.ctx, "tcp", c.proxy.Addr)
 	if err != nil {
 		if c.ctx.Err() != nil {

@@ -126,6 +126,11 @@ func (t *Tracker) holdLookup(n int, done bool, err error) (int, Verdict, error) 
 		return n, Hold, nil
 	}
 	b := t.block
+	if b == nil { // see Broken
+		t.held, t.verdict = nil, Pass
+		t.queue.pop()
+		return n, Swallow, err
+	}
 	if id := lastID(t.held); id != nil {
 		b.args[b.lookups[0]] = id
 	} else {

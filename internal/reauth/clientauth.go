@@ -94,15 +94,20 @@ func helloAuth(args [][]byte) int {
 }
 
 func (t *Tracker) standIn(ok bool) Step {
+	a := refused
+	if ok {
+		a = accepted
+	}
 	switch t.Deferred() {
 	case None, InFlight, Blocked:
-	default:
-		t.sent(entry{kind: plain, n: 1})
-		return Step{Insert: resp.AppendCommand(nil, "PING")}
+		t.standsIn = a
+		return Step{Auth: true}
 	}
-	t.standsIn = refused
-	if ok {
-		t.standsIn = accepted
+	if t.skipNext || t.off {
+		t.sent(entry{kind: plain, n: 1}) // nobody sees the reply
+	} else {
+		t.prefixed = false
+		t.queue.push(entry{kind: standIn, answer: a})
 	}
-	return Step{Auth: true}
+	return Step{Insert: resp.AppendCommand(nil, "PING")}
 }

@@ -25,6 +25,7 @@ const (
 	blocking
 	shortened      // a blocking command that was sent with another time-out
 	lookup         // ours: an XREVRANGE
+	standIn        // a PING for an AUTH of the client's
 	settingCommand // SELECT and the like: see remember
 	ping           // to a RESP2 subscriber it is answered in another form
 	monitor

@@ -87,7 +87,11 @@ func (t *Tracker) begins(b []byte) Verdict {
 			}
 			return Pass // a message, before the refusal to switch to what is spoken anyway
 		case shortened:
-			if t.holdsReply(c) {
+			if t.block != nil && t.holdsReply(c) {
+				return Hold
+			}
+		case standIn:
+			if c == '+' {
 				return Hold
 			}
 		case lookup:
@@ -138,7 +142,7 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 		return t.rewrite(len(b), done, err)
 	case t.queue.awaits(lookup):
 		return t.holdLookup(len(b), done, err)
-	case t.queue.awaits(shortened):
+	case t.queue.awaits(shortened) && t.block != nil:
 		return t.holdReply(len(b), done, err)
 	}
 	if err != nil || len(t.held) > maxHeld {
@@ -152,8 +156,15 @@ func (t *Tracker) hold(b []byte, done bool, err error) (int, Verdict, error) {
 	t.verdict = Pass
 	if !t.monitored() {
 		t.dropAnswered()
-		if t.queue.awaits(auth, authUnseen) {
+		switch {
+		case t.queue.awaits(auth, authUnseen):
 			t.held = nil
+		case t.queue.awaits(lookup):
+			return t.holdLookup(len(b), true, nil)
+		case t.queue.awaits(shortened) && t.block != nil:
+			return t.holdReply(len(b), true, nil)
+		case t.queue.awaits(standIn) && string(t.held) == "+PONG\r\n":
+			t.held = append(t.held[:0], t.queue.front().answer.reply()...)
 		}
 	}
 	t.ended()
@@ -264,8 +275,12 @@ func (t *Tracker) answered(k kind) {
 		t.inFlight--
 	}
 	a := Answer{OK: t.replies.Type() == '+' && string(t.replies.Line()) == "OK"}
-	if !a.OK {
+	switch {
+	case !a.OK:
 		a.Line = string(t.replies.Line())
+		a.Unseen = k == authUnseen
+	case k == authUnseen:
+		return // as was assumed
 	}
 	t.answers = append(t.answers, a)
 }

@@ -41,6 +41,7 @@ type Answer struct {
 	// Line is the error line, without its leading '-' and cut at 128 bytes.
 	Line string
 	// Unseen is set where no reply comes (CLIENT REPLY OFF): OK is assumed.
+	// If one comes after all and is an error, this is the answer once more.
 	Unseen bool
 }
 
@@ -200,7 +201,8 @@ func (t *Tracker) Injected() {
 	t.standsIn = nothing
 	if t.off {
 		// If CLIENT REPLY OFF was refused after all, the reply is still ours.
-		t.queue.push(entry{kind: authUnseen})
+		e.kind = authUnseen
+		t.queue.push(e)
 		t.answers = append(t.answers, Answer{OK: true, Unseen: true})
 		return
 	}
@@ -221,7 +223,10 @@ func (t *Tracker) TakeAnswer() (Answer, bool) {
 
 // Broken says that bytes given to Client did not all reach the server: where
 // the stream stands is unknown from now on.
-func (t *Tracker) Broken() { t.stop(Unfollowable) }
+func (t *Tracker) Broken() {
+	t.stop(Unfollowable)
+	t.block = nil // cannot be sent again; what stands behind it need not wait
+}
 
 func (t *Tracker) stop(why Reason) {
 	if t.stopped == None {

@@ -429,12 +429,9 @@ func (l *leg) answered() error {
 		switch {
 		case !ok:
 			return nil
+		case a.Unseen && !a.OK:
+			continue // CLIENT REPLY OFF was refused, so that the reply did come
 		case a.Unseen:
-			l.unseen++
-		case l.unseen > 0 && (len(l.sent) == 0 || a.OK == l.sent[0]):
-			// CLIENT REPLY OFF was refused, so that the reply did come.
-			l.unseen--
-			continue
 		case len(l.sent) == 0:
 			return fmt.Errorf("answer %+v to no re-AUTH", a)
 		case a.OK == l.sent[0]:

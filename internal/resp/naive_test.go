@@ -24,6 +24,7 @@ func naive(t *testing.T, b []byte) {
 }
 
 func naiveElement(b []byte, at, depth int) (end int, ok bool) {
+	nested := depth > 0
 	eol := bytes.Index(b[at:], []byte("\r\n"))
 	if eol < 1 || depth > 20 {
 		return 0, false
@@ -56,7 +57,11 @@ func naiveElement(b []byte, at, depth int) (end int, ok bool) {
 		if n == -1 {
 			return at, true
 		}
-	case '~', '>':
+	case '~':
+	case '>':
+		if nested { // it is no element of what it stands in
+			elements++
+		}
 	case '%':
 		elements = 2 * n
 	case '|':
