@@ -20,6 +20,10 @@ const (
 	// Shutdown closes it.
 	quiet = 250 * time.Millisecond
 
+	// maxLinger bounds how long replies are awaited for a client that has closed
+	// its direction.
+	maxLinger = 30 * time.Second
+
 	// lastWords bounds how long the error that ends a connection may take to
 	// reach the client.
 	lastWords = time.Second
@@ -115,11 +119,19 @@ func (c *client) carry() error {
 }
 
 // awaitReplies gives the replies to what a client asked for last a chance: it
-// may have closed only its own direction.
+// may have closed only its own direction. They have all come when upstream has
+// been silent for a while.
 func (c *client) awaitReplies(downEnded chan error) {
 	tick := time.NewTicker(quiet / 5)
 	defer tick.Stop()
-	for since := time.Now(); c.owed.Load() && time.Since(since) < lastWords; {
+	for since := time.Now(); time.Since(since) < maxLinger; {
+		silence := quiet
+		if c.owed.Load() {
+			silence = lastWords
+		}
+		if time.Since(time.Unix(0, c.active.Load())) > silence {
+			return
+		}
 		select {
 		case err := <-downEnded:
 			downEnded <- err

@@ -191,9 +191,9 @@ func (p *Proxy) leave(c *client) {
 	}
 }
 
-// Shutdown stops accepting, and closes each client once it has the replies it
-// waited for and has been quiet for a quarter of a second: pools keep their
-// connections for ever, so they are not waited for. It returns when all have
+// Shutdown stops accepting, and closes each client once it has had an answer
+// to what it sent last and has been quiet for a quarter of a second: pools keep
+// their connections for ever, so they are not waited for. It returns when all have
 // left, or with ctx's error; Close ends those that remain.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	left := p.drain()

@@ -334,7 +334,7 @@ func TestMaxClients(t *testing.T) {
 		c.do("+PONG\r\n", "PING")
 		d.connect().ended("-ERR max number of clients reached\r\n")
 		c.Close()
-		pass(time.Second)
+		pass(2 * time.Second)
 		d.connect().do("+PONG\r\n", "PING")
 		if s := d.Stats(); s.Refused != 1 || s.Accepted != 3 || s.BytesUp == 0 || s.BytesDown == 0 {
 			t.Errorf("got %+v", s)

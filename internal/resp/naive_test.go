@@ -65,7 +65,7 @@ func naiveElement(b []byte, at, depth int) (end int, ok bool) {
 	case '%':
 		elements = 2 * n
 	case '|':
-		elements = 2*n + 1
+		elements = 2 * n
 	default:
 		return 0, false
 	}
@@ -76,6 +76,9 @@ func naiveElement(b []byte, at, depth int) (end int, ok bool) {
 		if at, ok = naiveElement(b, at, depth+1); !ok {
 			return 0, false
 		}
+	}
+	if line[0] == '|' {
+		return naiveElement(b, at, depth) // what it belongs to
 	}
 	return at, true
 }

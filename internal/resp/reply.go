@@ -280,7 +280,7 @@ func (r *Replies) sized() (done bool, err error) {
 	}
 	// Inside another frame a push is no element of it: Redis 7.0 puts the
 	// message of a PUBLISH that EXEC runs in front of its reply there.
-	if r.kind == '|' || r.kind == '>' && r.elem > 0 {
+	if r.kind == '|' || r.kind == '>' && r.elem != 0 {
 		r.due += max(v, 0)
 		r.state = atElement
 		return false, nil
