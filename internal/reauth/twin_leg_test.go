@@ -44,7 +44,6 @@ type leg struct {
 	bcast   bool   // Redis sends invalidations when it has read all there is, so both legs send at the same points
 	due     []bool // re-AUTHs asked for: whether they will be refused
 	sent    []bool // re-AUTHs not answered
-	unseen  int    // re-AUTHs behind CLIENT REPLY OFF
 
 	outcome
 	injected, refusals int
