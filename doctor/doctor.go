@@ -159,6 +159,17 @@ func parseTarget(addr string) (target, error) {
 	return t, nil
 }
 
+// Address completes what a person calls a cache's address, HOST or HOST:PORT,
+// to host:port; the port is that of the product the name belongs to, else 6380.
+// The error is a [*TargetError].
+func Address(addr string) (string, error) {
+	t, err := parseTarget(addr)
+	if err != nil {
+		return "", err
+	}
+	return t.addr(), nil
+}
+
 // exam is one run: what the checks have found out for those behind them.
 type exam struct {
 	Options

@@ -86,7 +86,7 @@ func (c *client) carry() error {
 		if c.ctx.Err() != nil {
 			return errLeft
 		}
-		c.proxy.count(func(s *Stats) { s.DialFailures++ })
+		c.proxy.count(func(s *Stats) { s.dialFailed(err) })
 		c.say(dialRefusal(err))
 		return err
 	}
