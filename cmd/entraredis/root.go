@@ -11,7 +11,8 @@ const rootLong = `entraredis keeps Redis connections authenticated with Microsof
 
 demo and emulator need no Azure subscription: they run, on this machine, an Entra
 issuer and a Redis that refuses what Azure refuses. token shows what a credential
-of yours obtains, doctor where the way from it to a cache ends and why.
+of yours obtains, doctor where the way from it to a cache ends and why. proxy lets
+any Redis client, in any language, use a cache that takes nothing but tokens.
 
 Settings: a flag wins over its ENTRAREDIS_ variable, which wins over the
 default. Every flag names its variable in its help; an empty variable counts
@@ -21,13 +22,14 @@ from a variable or a file.
 Exit codes:
   0    done
   1    the job failed (demo: a command of ours failed or a connection of ours
-       was dropped, or the plain client was never dropped; emulator: could not start)
+       was dropped, or the plain client was never dropped; emulator: could not start;
+       proxy: no target could begin; wait: not ready in time; shutdown: refused)
   2    usage: unknown command or flag, bad value, missing or contradictory setting
   3    no token: the credential or the issuer refused, or could not be reached
   4    Redis refused the credential or could not be reached
   5    doctor: authenticated, but a check behind that failed
   130  ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, before the job was done
-       (emulator: either signal is its normal end, exit 0)`
+       (emulator, proxy: either signal is their normal end, exit 0)`
 
 const rootExample = `  # watch tokens expire and connections live on
   entraredis demo
@@ -41,6 +43,9 @@ const rootExample = `  # watch tokens expire and connections live on
 
   # why does it say WRONGPASS
   entraredis doctor example.redis.cache.windows.net
+
+  # any client, without a password, on 127.0.0.1:6379
+  entraredis proxy example.redis.cache.windows.net --credential managed-identity
 
   # log redis-cli in; REDISCLI_AUTH keeps the token out of the process list
   REDISCLI_AUTH="$(entraredis token --raw)" redis-cli --tls -h HOST -p 6380 --user OBJECT_ID`
@@ -64,10 +69,9 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("see '%s --help'", cmd.CommandPath())}
 	})
-	root.AddCommand(demoCommand(s), doctorCommand(s), emulatorCommand(s), tokenCommand(s), versionCommand(s))
-	for _, cmd := range root.Commands() {
-		documentEnv(cmd.Flags())
-	}
+	root.AddCommand(configCommand(s), demoCommand(s), doctorCommand(s), emulatorCommand(s), proxyCommand(s), shutdownCommand(s),
+		tokenCommand(s), versionCommand(s), waitCommand(s))
+	documentAllEnv(root)
 	root.SetHelpFunc(helpWithSurface(root.HelpFunc()))
 	return root
 }
