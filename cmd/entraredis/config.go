@@ -56,8 +56,11 @@ func checkConfig(s streams, l loader) error {
 	for i, t := range c.targets {
 		fmt.Fprintf(out, "\ntarget %s\t%s\t%s\n", t.name, t.addr, t.place)
 		printSettings(out, t.flags, func(f *pflag.Flag) string {
-			if f.Name == "listen" && c.listen[i][0].Network == "tcp" {
+			switch {
+			case f.Name == "listen" && c.listen[i][0].Network == "tcp":
 				return c.listen[i][0].Address // with the port that is this target's
+			case f.Name == "listen", f.Name == "unix-mode" && t.unix == "":
+				return "" // of no effect
 			}
 			return f.Value.String()
 		})

@@ -60,7 +60,9 @@ function events(list, all) {
     item.dataset.type = e.type;
     when.textContent = e.when;
     when.dateTime = e.last;
-    item.append(when, " " + e.text);
+    const text = document.createElement("span");
+    text.textContent = e.text;
+    item.append(when, " ", text);
     return item;
   }));
 }
