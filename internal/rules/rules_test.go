@@ -20,6 +20,8 @@ const module = "github.com/entraredis/entraredis"
 // indirectly, and why.
 var forbidden = map[string]map[string]string{
 	".": {
+		"github.com/prometheus/client_golang":                        "metrics are the command's: a library gives numbers",
+		"go.yaml.in/yaml/v3":                                         "a library is configured by its caller",
 		"github.com/Azure/azure-sdk-for-go/sdk/azidentity":           "the caller brings the credential; a library must not link one it does not use",
 		"github.com/AzureAD/microsoft-authentication-library-for-go": "see azidentity",
 		"github.com/redis/go-redis/v9":                               "the root fits any client, so it knows none",
