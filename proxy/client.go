@@ -75,7 +75,7 @@ func (c *client) serve() {
 	if err != errDraining && err != errLeft && err != errUpstream {
 		log = c.proxy.log.Warn
 	}
-	log("client left", "client", remote(c.conn), "target", c.proxy.Addr, "reason", err, "after", time.Since(c.since).Round(time.Millisecond),
+	log("client left", "client", remote(c.conn), "cache", c.proxy.Addr, "reason", err, "after", time.Since(c.since).Round(time.Millisecond),
 		"bytes_up", c.up.Load(), "bytes_down", c.down.Load())
 }
 
@@ -92,14 +92,14 @@ func (c *client) carry() error {
 		if c.ctx.Err() != nil {
 			return errLeft
 		}
-		c.proxy.count(func(s *Stats) { s.DialFailures++ })
+		c.proxy.count(func(s *Stats) { s.dialFailed(err) })
 		c.say(dialRefusal(err))
 		return err
 	}
 	defer upstream.Close()
 	stop := context.AfterFunc(c.ctx, func() { upstream.Close() })
 	defer stop()
-	c.proxy.log.Debug("client connected", "client", remote(c.conn), "target", c.proxy.Addr)
+	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
 
 	upEnded, downEnded := make(chan error, 1), make(chan error, 1)
 	go func() { upEnded <- c.carryUp(upstream, begun) }()
@@ -226,7 +226,7 @@ func lastReply(c net.Conn, line string) {
 }
 
 func remote(c net.Conn) string {
-	if a := c.RemoteAddr(); a != nil && a.String() != "" {
+	if a := c.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" { // a client's socket has no name
 		return a.String()
 	}
 	return "unix"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"syscall"
@@ -61,8 +62,16 @@ type Stats struct {
 	Refused      uint64 // of these, because there were too many
 	LoginsFailed uint64 // wrong passwords
 	DialFailures uint64 // upstreams that could not be opened
-	BytesUp      uint64 // from clients to the cache, of connections that have ended
+	BytesUp      uint64 // from clients to the cache
 	BytesDown    uint64
+
+	// FailedDials is DialFailures by the kind of error.
+	FailedDials map[entraredis.Kind]uint64
+
+	// LastDialError is why an upstream could not be opened last, and
+	// LastDialFailure when; nil and zero before the first.
+	LastDialError   error
+	LastDialFailure time.Time
 }
 
 // Stats returns a snapshot.
@@ -71,7 +80,27 @@ func (p *Proxy) Stats() Stats {
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Clients = len(p.clients)
+	s.FailedDials = maps.Clone(s.FailedDials)
+	for c := range p.clients {
+		s.BytesUp += c.up.Load()
+		s.BytesDown += c.down.Load()
+	}
 	return s
+}
+
+func (s *Stats) dialFailed(err error) {
+	kind := entraredis.KindUnknown
+	if e, ok := errors.AsType[*entraredis.TokenError](err); ok {
+		kind = e.Kind
+	} else if e, ok := errors.AsType[*entraredis.AuthError](err); ok {
+		kind = e.Kind
+	}
+	if s.FailedDials == nil {
+		s.FailedDials = map[entraredis.Kind]uint64{}
+	}
+	s.DialFailures++
+	s.FailedDials[kind]++
+	s.LastDialError, s.LastDialFailure = err, time.Now()
 }
 
 func (p *Proxy) count(change func(*Stats)) {

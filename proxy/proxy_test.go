@@ -300,8 +300,12 @@ func TestNoUpstream(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(got), "-NOAUTH entraredis: ") || !strings.Contains(string(got), "issuer is down for ever") {
 			t.Errorf("got %q, %v, want the cause", got, err)
 		}
-		if s := d.Stats(); s.DialFailures != 2 {
+		s := d.Stats()
+		if s.DialFailures != 2 || s.FailedDials[entraredis.KindUnreachable] != 1 || len(s.FailedDials) != 2 {
 			t.Errorf("got %+v", s)
+		}
+		if _, ok := errors.AsType[*entraredis.TokenError](s.LastDialError); !ok || !s.LastDialFailure.Equal(time.Now()) {
+			t.Errorf("got %v at %v, want the issuer's error now", s.LastDialError, s.LastDialFailure)
 		}
 	})
 }
@@ -332,6 +336,10 @@ func TestMaxClients(t *testing.T) {
 	within(t, func(p *proxy.Proxy) { p.MaxClients = 1 }, func(d *door) {
 		c := d.connect()
 		c.do("+PONG\r\n", "PING")
+		synctest.Wait()
+		if s := d.Stats(); s.BytesUp == 0 || s.BytesDown == 0 {
+			t.Errorf("got %+v, want the bytes of the client that is connected", s)
+		}
 		d.connect().ended("-ERR max number of clients reached\r\n")
 		c.Close()
 		pass(2 * time.Second)

@@ -108,7 +108,7 @@ func (o *cliOptions) takeArgs(cmd *cobra.Command, args []string) error {
 }
 
 func runCLI(ctx context.Context, s streams, flags *pflag.FlagSet, o *cliOptions) error {
-	dialer, err := o.dialer(s, flags)
+	dialer, err := o.dialer(s, flags, entraredis.Options{})
 	if err != nil {
 		return err
 	}

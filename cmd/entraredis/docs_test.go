@@ -109,7 +109,7 @@ func TestGuideNamesWhatExists(t *testing.T) {
 	}
 	root := newRoot(commandsForTest())
 	known := []string{"--help", "--version"}
-	for _, secret := range []string{"client-secret", "certificate-password", "password"} {
+	for _, secret := range []string{"client-secret", "certificate-password", "password", "proxy-password"} {
 		known = append(known, envName(secret))
 	}
 	for _, cmd := range root.Commands() {

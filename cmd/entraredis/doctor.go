@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -62,19 +59,18 @@ const doctorExample = `  # with whatever credential there is here
   entraredis doctor example.redis.cache.windows.net --watch 95m`
 
 type doctorOptions struct {
-	credentialOptions
-	json, redact, writeProbe, plaintext, verbose, plain bool
-	key, serverName, cacheCAFile, redisUsername         string
-	watch, connectTimeout, authTimeout                  between
+	cacheOptions
+	json, redact, writeProbe, verbose, plain bool
+	key                                      string
+	watch                                    between
 }
 
 func doctorCommand(s streams) *cobra.Command {
 	o := &doctorOptions{
-		credentialOptions: newCredentialOptions(),
-		watch:             between{max: 7 * 24 * time.Hour},
-		connectTimeout:    between{value: 5 * time.Second, min: 100 * time.Millisecond, max: time.Minute},
-		authTimeout:       between{value: 15 * time.Second, min: 100 * time.Millisecond, max: time.Minute},
+		cacheOptions: newCacheOptions(),
+		watch:        between{max: 7 * 24 * time.Hour},
 	}
+	o.connectTimeout.value = 5 * time.Second
 	cmd := &cobra.Command{
 		Use:     "doctor HOST[:PORT]",
 		Short:   "Find out why a cache cannot be used with an Entra token",
@@ -107,13 +103,8 @@ func (o *doctorOptions) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.writeProbe, "write-probe", false, "write, read and delete a key of its own (entraredis:doctor:...)")
 	f.StringVar(&o.key, "key", "", "`key` that permissions are tried on, for policies with key patterns; it is not changed")
 	f.Var(&o.watch, "watch", "hold a connection this long, across refreshes and re-AUTHs")
-	f.StringVar(&o.redisUsername, "redis-username", "", "Redis `username` to check (default the token's object ID)")
-	f.StringVar(&o.serverName, "server-name", "", "host `name` that the cache's certificate must hold (default HOST)")
-	f.StringVar(&o.cacheCAFile, "cache-ca-file", "", "PEM `file` of a CA to trust for the cache, beside the system's (default that of --ca-file)")
-	f.BoolVar(&o.plaintext, "plaintext", false, "do without TLS, which Azure never accepts")
-	f.Var(&o.connectTimeout, "connect-timeout", "bound on TCP and on TLS, each")
-	f.Var(&o.authTimeout, "auth-timeout", "bound on AUTH; the service may take 10s")
-	o.credentialOptions.register(f)
+	o.cacheOptions.register(f)
+	f.Lookup("connect-timeout").Usage = "bound on TCP and on TLS, each"
 }
 
 func runDoctor(ctx context.Context, s streams, flags *pflag.FlagSet, o *doctorOptions, addr string) error {
@@ -127,7 +118,7 @@ func runDoctor(ctx context.Context, s streams, flags *pflag.FlagSet, o *doctorOp
 		Key: o.key, WriteProbe: o.writeProbe, Watch: o.watch.value, Redact: o.redact,
 		ConnectTimeout: o.connectTimeout.value, TokenTimeout: o.bound(), AuthTimeout: o.authTimeout.value,
 	}
-	if options.TLSConfig, err = o.cacheTLS(flags); err != nil {
+	if options.TLSConfig, err = o.tls(flags); err != nil {
 		return err
 	}
 	view := newDoctorView(s, o)
@@ -172,29 +163,6 @@ func (o *doctorOptions) issuerURL(s streams) string {
 		}
 	}
 	return cloud.AzurePublic.ActiveDirectoryAuthorityHost
-}
-
-// cacheTLS trusts a CA of the user's for the cache: nil if there is none.
-func (o *doctorOptions) cacheTLS(flags *pflag.FlagSet) (*tls.Config, error) {
-	name, path := "cache-ca-file", o.cacheCAFile
-	if path == "" {
-		name, path = "ca-file", o.settings.CAFile
-	}
-	if path == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &usageError{err: fmt.Errorf("%s: %w", origin(flags, name), err), hint: "give the path of a PEM file"}
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, &usageError{err: fmt.Errorf("%s: %s holds no PEM certificate", origin(flags, name), path), hint: "give the path of a PEM file"}
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, nil
 }
 
 // doctorJSON is the report for machines.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/entraredis/entraredis"
 )
 
 const execLong = `Run COMMAND with a private proxy to the cache, for as long as COMMAND runs. Any
@@ -105,7 +107,7 @@ func runExec(ctx context.Context, s streams, flags *pflag.FlagSet, o *execOption
 	if err != nil {
 		return cannotRun(s, argv[0], err)
 	}
-	dialer, err := o.dialer(s, flags)
+	dialer, err := o.dialer(s, flags, entraredis.Options{})
 	if err != nil {
 		return err
 	}

@@ -6,13 +6,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
 const envPrefix = "ENTRAREDIS_"
 
-// fromEnv marks a flag whose value came from its variable, for error messages.
-const fromEnv = "from-env"
+// Annotations of a flag whose value did not come from the command line.
+const (
+	// place says where it came from, for messages.
+	place = "place"
+	// shared marks a value that was not meant for this one job: that the job has
+	// no use for it is no mistake.
+	shared = "shared"
+)
 
 func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
@@ -20,6 +27,13 @@ func envName(flag string) string {
 
 func documentEnv(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) { f.Usage += " [" + envName(f.Name) + "]" })
+}
+
+func documentAllEnv(cmd *cobra.Command) {
+	documentEnv(cmd.Flags())
+	for _, sub := range cmd.Commands() {
+		documentAllEnv(sub)
+	}
 }
 
 // applyEnv gives each flag that the command line left alone the value of its variable.
@@ -39,17 +53,17 @@ func applyEnv(flags *pflag.FlagSet, env func(string) string) error {
 			return
 		}
 		f.Changed = true
-		_ = flags.SetAnnotation(f.Name, fromEnv, nil)
+		_ = flags.SetAnnotation(f.Name, place, []string{envName(f.Name)})
+		_ = flags.SetAnnotation(f.Name, shared, nil)
 	})
 	return first
 }
 
-// origin names where a flag's value came from: "--duration" or "ENTRAREDIS_DURATION".
+// origin names where a flag's value came from: "--duration",
+// "ENTRAREDIS_DURATION" or "proxy.yaml:7".
 func origin(flags *pflag.FlagSet, name string) string {
-	if f := flags.Lookup(name); f != nil {
-		if _, ok := f.Annotations[fromEnv]; ok {
-			return envName(name)
-		}
+	if f := flags.Lookup(name); f != nil && len(f.Annotations[place]) > 0 {
+		return f.Annotations[place][0]
 	}
 	return "--" + name
 }

@@ -1,6 +1,6 @@
-// Command entraredis shows and tries Microsoft Entra authentication for Redis
-// on one machine: a demo, an emulator of the issuer and the cache, and a look
-// at the tokens a credential obtains.
+// Command entraredis is the local door to Redis caches that take nothing but
+// Microsoft Entra tokens (proxy), and what helps with them: a doctor, a look at
+// tokens, a demo, and an emulator of the issuer and the cache.
 //
 //	go run github.com/entraredis/entraredis/cmd/entraredis@latest demo
 //

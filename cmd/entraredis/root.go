@@ -13,7 +13,8 @@ demo and emulator need no Azure subscription: they run, on this machine, an Entr
 issuer and a Redis that refuses what Azure refuses. token shows what a credential
 of yours obtains, doctor where the way from it to a cache ends and why. cli talks
 to a cache, exec runs a program that finds it as an ordinary Redis, env prints what
-a client needs.
+a client needs. proxy lets any Redis client, in any language, use a cache that takes
+nothing but tokens.
 
 Settings: a flag wins over its ENTRAREDIS_ variable, which wins over the
 default. Every flag names its variable in its help; an empty variable counts
@@ -24,13 +25,14 @@ Exit codes:
   0    done
   1    the job failed (demo: a command of ours failed or a connection of ours
        was dropped, or the plain client was never dropped; emulator: could not start;
-       cli: a reply was an error)
+       cli: a reply was an error; proxy: no target could begin; wait: not ready in
+       time; shutdown: refused)
   2    usage: unknown command or flag, bad value, missing or contradictory setting
   3    no token: the credential or the issuer refused, or could not be reached
   4    Redis refused the credential or could not be reached
   5    doctor: authenticated, but a check behind that failed
   130  ended by SIGINT (Ctrl-C), 143 ended by SIGTERM, before the job was done
-       (emulator, token --watch: either signal is the normal end, exit 0)
+       (emulator, proxy, token --watch: either signal is the normal end, exit 0)
 
 exec ends with the exit code of the program it ran; 126 and 127 if that cannot be
 run or is not found.`
@@ -54,6 +56,9 @@ const rootExample = `  # watch tokens expire and connections live on
   # a program that knows nothing of Entra
   entraredis exec --target example.redis.cache.windows.net -- ./worker
 
+  # any client, without a password, on 127.0.0.1:6379
+  entraredis proxy example.redis.cache.windows.net --credential managed-identity
+
   # log redis-cli in; REDISCLI_AUTH keeps the token out of the process list
   REDISCLI_AUTH="$(entraredis token --raw)" redis-cli --tls -h HOST -p 6380 --user OBJECT_ID`
 
@@ -76,10 +81,9 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("see '%s --help'", cmd.CommandPath())}
 	})
-	root.AddCommand(cliCommand(s), demoCommand(s), doctorCommand(s), emulatorCommand(s), envCommand(s), execCommand(s), tokenCommand(s), versionCommand(s))
-	for _, cmd := range root.Commands() {
-		documentEnv(cmd.Flags())
-	}
+	root.AddCommand(cliCommand(s), configCommand(s), demoCommand(s), doctorCommand(s), emulatorCommand(s), envCommand(s), execCommand(s),
+		proxyCommand(s), shutdownCommand(s), tokenCommand(s), versionCommand(s), waitCommand(s))
+	documentAllEnv(root)
 	root.SetHelpFunc(helpWithSurface(root.HelpFunc()))
 	return root
 }

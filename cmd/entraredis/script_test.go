@@ -2,14 +2,21 @@ package main
 
 import (
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/entraredis/entraredis/internal/resp"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +36,11 @@ func TestScripts(t *testing.T) {
 			"waitfile": waitFile,
 			"loadenv":  loadEnv,
 			"status":   status,
+			"freeport": freePort,
+			"redis":    redis,
+			"fetch":    fetch,
+			"await":    await,
+			"envsubst": envSubst,
 		},
 	})
 }
@@ -83,4 +95,93 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// freePort puts a port that nobody has into a variable: freeport NAME.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: freeport NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	ts.Check(l.Close())
+	ts.Setenv(args[0], port)
+}
+
+// redis sends one command after another on a new connection and wants the last
+// reply to be as a pattern says: redis ADDR PATTERN COMMAND [, COMMAND...].
+func redis(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: redis ADDR PATTERN COMMAND...")
+	}
+	network, addr := "tcp", args[0]
+	if filepath.IsAbs(addr) {
+		network = "unix"
+	}
+	c, err := net.Dial(network, addr)
+	ts.Check(err)
+	defer c.Close()
+	ts.Check(c.SetDeadline(time.Now().Add(time.Minute)))
+	replies := resp.NewReader(c)
+	var reply []byte
+	for _, command := range strings.Split(strings.Join(args[2:], " "), ",") {
+		_, err := c.Write(resp.AppendCommand(nil, strings.Fields(command)...))
+		ts.Check(err)
+		reply, err = replies.ReadFrame()
+		ts.Check(err)
+	}
+	if regexp.MustCompile(args[1]).Match(reply) == neg {
+		ts.Fatalf("reply %q, pattern %q", reply, args[1])
+	}
+}
+
+// fetch asks for a URL and writes the answer to a file: fetch CODE URL FILE.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: fetch CODE URL FILE")
+	}
+	answer, err := http.Get(args[1])
+	ts.Check(err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), body, 0o600))
+	if strconv.Itoa(answer.StatusCode) != args[0] {
+		ts.Fatalf("%s: got %d %s, want %s", args[1], answer.StatusCode, body, args[0])
+	}
+}
+
+// await asks for a URL until the answer is as a pattern says: await PATTERN URL.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await PATTERN URL")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	late := time.After(time.Minute)
+	for last := "no answer"; ; {
+		if answer, err := http.Get(args[1]); err == nil {
+			body, _ := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if last = string(body); pattern.Match(body) {
+				return
+			}
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			ts.Fatalf("%s did not come to be %q: %s", args[1], args[0], last)
+		}
+	}
+}
+
+// envSubst copies a file with the variables in it: envsubst FROM TO.
+func envSubst(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: envsubst FROM TO")
+	}
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(writeWhole(ts.MkAbs(args[1]), []byte(text), 0o600))
 }

@@ -130,3 +130,54 @@ func TestSignalEndsAWaitForTheIssuer(t *testing.T) {
 		t.Errorf("got exit code %d and %q, want 143 and nothing; stderr %s", code, rest, cmd.Stderr)
 	}
 }
+
+func TestSignalEndsTheProxyAsSystemdWants(t *testing.T) {
+	dir := t.TempDir()
+	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notified.Close()
+	told := func() string {
+		b := make([]byte, 256)
+		n, err := notified.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "notify"))
+	t.Setenv("WATCHDOG_USEC", "20000")
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		// Without an issuer it serves, and tells clients why they cannot be.
+		cmd, stdout := start(t, "proxy", "127.0.0.1:1", "--unix", filepath.Join(dir, "s"), "--admin", "off", "--credential", "client-secret", "--tenant-id", "contoso.test",
+			"--client-id", "0a0a0a0a-0000-4000-9000-000000000001", "--client-secret-file", secret, "--authority-host", "https://127.0.0.1:1", "--timeout", "1s")
+		for seen := ""; !strings.Contains(seen, "READY=1") || !strings.HasSuffix(seen, "WATCHDOG=1\n"); {
+			seen += told() + "\n"
+		}
+		c, err := net.Dial("unix", filepath.Join(dir, "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("PING\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		reply, err := bufio.NewReader(c).ReadString('\n')
+		if err != nil || !strings.HasPrefix(reply, "-NOAUTH entraredis: acquire a token") {
+			t.Errorf("got %q, %v, want the cause", reply, err)
+		}
+		if _, code := end(t, cmd, stdout, s); code != 0 {
+			t.Errorf("%v: exit code %d, want 0; stderr %s", s, code, cmd.Stderr)
+		}
+		for told() != "STOPPING=1" {
+		}
+		if _, err := os.Stat(filepath.Join(dir, "s")); !os.IsNotExist(err) {
+			t.Errorf("%v: socket: got %v, want it gone", s, err)
+		}
+	}
+}

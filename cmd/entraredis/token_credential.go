@@ -134,10 +134,15 @@ func dropUnused(flags *pflag.FlagSet, settings *credential.Settings, wrong *cred
 	return true
 }
 
-// flagGiven reports whether the flag stood on the command line.
+// flagGiven reports whether the flag was set for this job and no other: on the
+// command line, or as a target's own.
 func flagGiven(flags *pflag.FlagSet, name string) bool {
 	f := flags.Lookup(name)
-	return f != nil && f.Changed && origin(flags, name) == "--"+name
+	if f == nil || !f.Changed {
+		return false
+	}
+	_, ok := f.Annotations[shared]
+	return !ok
 }
 
 // settingFlag is the flag for the setting that is wrong: a secret's is the one

@@ -20,6 +20,8 @@ const module = "github.com/entraredis/entraredis"
 // indirectly, and why.
 var forbidden = map[string]map[string]string{
 	".": {
+		"github.com/prometheus/client_golang":                        "metrics are the command's: a library gives numbers",
+		"go.yaml.in/yaml/v3":                                         "a library is configured by its caller",
 		"github.com/Azure/azure-sdk-for-go/sdk/azidentity":           "the caller brings the credential; a library must not link one it does not use",
 		"github.com/AzureAD/microsoft-authentication-library-for-go": "see azidentity",
 		"github.com/redis/go-redis/v9":                               "the root fits any client, so it knows none",
@@ -48,6 +50,10 @@ var forbidden = map[string]map[string]string{
 		"github.com/spf13/cobra":       "the command line is the command's",
 		"charm.land":                   "how a terminal looks is the command's",
 		"github.com/redis/go-redis/v9": "what is sent is to be seen here, and RESP is enough for it",
+	},
+	"./internal/prompt": {
+		module + "/internal/reauth":       "it talks over any net.Conn, and needs no token",
+		"github.com/reeflective/readline": "the terminal is the command's",
 	},
 	"./internal/resp": {
 		"github.com": "only the standard library: everything else stands on it",

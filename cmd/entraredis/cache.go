@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -44,6 +47,30 @@ func (o *cacheOptions) registerIdentity(f *pflag.FlagSet) {
 	f.StringVar(&o.serverName, "server-name", "", "host `name` that the cache's certificate must hold (default HOST)")
 }
 
+// tls trusts a CA of the user's for the cache, that for the issuer by default:
+// nil if there is none.
+func (o *cacheOptions) tls(flags *pflag.FlagSet) (*tls.Config, error) {
+	name, path := "cache-ca-file", o.cacheCAFile
+	if path == "" {
+		name, path = "ca-file", o.settings.CAFile
+	}
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &usageError{err: fmt.Errorf("%s: %w", origin(flags, name), err), hint: "give the path of a PEM file"}
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &usageError{err: fmt.Errorf("%s: %s holds no PEM certificate", origin(flags, name), path), hint: "give the path of a PEM file"}
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, nil
+}
+
 // targetAddr completes HOST or HOST:PORT; example is a whole command line for
 // the hint.
 func targetAddr(target, example string) (string, error) {
@@ -72,14 +99,13 @@ func (o *credentialOptions) source(s streams, flags *pflag.FlagSet, options entr
 }
 
 // dialer returns a Dialer with a Source of its own, which the caller closes.
-func (o *cacheOptions) dialer(s streams, flags *pflag.FlagSet) (*entraredis.Dialer, error) {
-	// The file is read as doctor reads it, so that both trust the same.
-	trust := doctorOptions{credentialOptions: o.credentialOptions, cacheCAFile: o.cacheCAFile}
-	tlsConfig, err := trust.cacheTLS(flags)
+func (o *cacheOptions) dialer(s streams, flags *pflag.FlagSet, options entraredis.Options) (*entraredis.Dialer, error) {
+	options.Username = o.redisUsername
+	tlsConfig, err := o.tls(flags)
 	if err != nil {
 		return nil, err
 	}
-	source, err := o.source(s, flags, entraredis.Options{Username: o.redisUsername})
+	source, err := o.source(s, flags, options)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/entraredis/entraredis/internal/daemon"
+)
+
+// metric describes one: the labels come behind "target".
+func metric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("entraredis_"+name, help, append([]string{"target"}, labels...), nil)
+}
+
+// What is measured. docs/operations.md has a line for each.
+var (
+	mUp            = metric("target_up", "1 if the target accepts clients, else 0.")
+	mClients       = metric("clients", "Clients connected.")
+	mAccepted      = metric("clients_accepted_total", "Clients that have come, refused ones included.")
+	mRefused       = metric("clients_refused_total", "Clients refused because there were too many.")
+	mLogins        = metric("logins_failed_total", "Wrong passwords of clients.")
+	mBytes         = metric("bytes_total", "Bytes carried: up to the cache, down to clients.", "direction")
+	mExpiry        = metric("token_expiry_seconds", "Seconds until the access token expires; negative behind that. Absent before the first token.")
+	mRefreshes     = metric("token_refreshes_total", "Acquisitions of an access token: new, unchanged (the token already held) or failed.", "result")
+	mUpstreams     = metric("upstream_connections", "Connections to the cache open now.")
+	mDials         = metric("dials_total", "Attempts to open a connection to the cache, checks included.")
+	mDialFailures  = metric("dial_failures_total", "Clients for which no connection to the cache could be opened, by kind of error.", "kind")
+	mReauths       = metric("reauths_total", "re-AUTHs answered by the cache: accepted or refused.", "result")
+	mDeferred      = metric("reauths_deferred_total", "re-AUTHs that had to wait for the connection's state to allow one.", "reason")
+	mExpired       = metric("connections_expired_total", "Connections to the cache that ended because their token did.")
+	mBuild         = prometheus.NewDesc("entraredis_build_info", "1, with the version.", []string{"version", "go"}, nil)
+	mReloads       = prometheus.NewDesc("entraredis_config_reloads_total", "Configurations read again, by result: applied or rejected.", []string{"result"}, nil)
+	mReloadSuccess = prometheus.NewDesc("entraredis_config_last_reload_successful", "1 unless the last configuration was rejected.", nil, nil)
+)
+
+// collector makes the metrics from one snapshot per scrape.
+type collector struct{ *server }
+
+func metricsHandler(s *server) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+// Describe sends nothing: kinds and reasons are known only when they occur.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	now := time.Now()
+	gauge(mBuild, 1, c.Version, runtime.Version())
+	if c.Reloads != nil {
+		r := c.Reloads()
+		counter(mReloads, r.Good, "applied")
+		counter(mReloads, r.Bad, "rejected")
+		gauge(mReloadSuccess, oneIf(r.Err == ""))
+	}
+	for _, t := range c.Daemon.Status() {
+		n := t.Name
+		gauge(mUp, oneIf(t.State == daemon.Serving), n)
+		gauge(mClients, float64(t.Proxy.Clients), n)
+		counter(mAccepted, t.Proxy.Accepted, n)
+		counter(mRefused, t.Proxy.Refused, n)
+		counter(mLogins, t.Proxy.LoginsFailed, n)
+		counter(mBytes, t.Proxy.BytesUp, n, "up")
+		counter(mBytes, t.Proxy.BytesDown, n, "down")
+		if !t.Token.ExpiresOn.IsZero() {
+			gauge(mExpiry, t.Token.ExpiresOn.Sub(now).Seconds(), n)
+		}
+		counter(mRefreshes, t.Token.Refreshes, n, "new")
+		counter(mRefreshes, t.Token.Unchanged, n, "unchanged")
+		counter(mRefreshes, t.Token.Failures, n, "failed")
+		gauge(mUpstreams, float64(t.Dialer.Open), n)
+		counter(mDials, t.Dialer.Dials, n)
+		for kind, count := range t.Proxy.FailedDials {
+			counter(mDialFailures, count, n, string(kind))
+		}
+		counter(mReauths, t.Dialer.Reauths, n, "accepted")
+		counter(mReauths, t.Dialer.ReauthRefused, n, "refused")
+		for reason, count := range t.Dialer.Deferred {
+			counter(mDeferred, count, n, reason)
+		}
+		counter(mExpired, t.Dialer.Expired, n)
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

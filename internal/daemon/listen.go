@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Listen is where clients come in.
+type Listen struct {
+	Network string // "tcp" or "unix"
+	Address string // host:port, or the socket's path
+
+	// For sockets: who may connect, and who owns it; -1 leaves the process's
+	// own.
+	Mode     fs.FileMode
+	UID, GID int
+}
+
+func (l Listen) open(ctx context.Context) (net.Listener, error) {
+	if l.Network == "unix" {
+		return listenUnix(l)
+	}
+	return (&net.ListenConfig{}).Listen(ctx, l.Network, l.Address)
+}
+
+// listenUnix puts the socket in its place only when it has its mode and owner,
+// so that nobody connects who may not. A socket that is left over is replaced,
+// unless somebody listens on it.
+func listenUnix(l Listen) (net.Listener, error) {
+	if err := free(l.Address); err != nil {
+		return nil, err
+	}
+	begun := l.Address + "~"
+	if err := os.Remove(begun); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	u, err := net.ListenUnix("unix", &net.UnixAddr{Name: begun, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	u.SetUnlinkOnClose(false)
+	err = os.Chmod(begun, l.Mode)
+	if err == nil && (l.UID >= 0 || l.GID >= 0) {
+		err = os.Chown(begun, l.UID, l.GID)
+	}
+	var made os.FileInfo
+	if err == nil {
+		made, err = os.Lstat(begun)
+	}
+	if err == nil {
+		err = os.Rename(begun, l.Address)
+	}
+	if err != nil {
+		u.Close()
+		os.Remove(begun)
+		return nil, fmt.Errorf("listen unix %s: %w", l.Address, err)
+	}
+	return &socket{UnixListener: u, path: l.Address, made: made}, nil
+}
+
+// free reports whether a socket may take the path.
+func free(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("listen unix %s: a file that is no socket is in the way", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		c.Close()
+		return fmt.Errorf("listen unix %s: %w", path, syscall.EADDRINUSE)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("listen unix %s: does somebody listen there: %w", path, err)
+	}
+	return nil // left over by a process that ended
+}
+
+// socket removes its path when it is closed, unless another has taken it.
+type socket struct {
+	*net.UnixListener
+	path string
+	made os.FileInfo
+	once sync.Once
+}
+
+func (s *socket) Close() error {
+	s.once.Do(func() {
+		if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.made) {
+			os.Remove(s.path)
+		}
+	})
+	return s.UnixListener.Close()
+}

@@ -1,0 +1,223 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/proxy"
+)
+
+// A target that cannot begin is tried again, after firstPause at first and
+// maxPause in the end.
+const (
+	firstPause = time.Second
+	maxPause   = 30 * time.Second
+)
+
+// Target says what to run. Two whose Fingerprint is the same are the same: a
+// new configuration leaves such a one alone, connections and all.
+type Target struct {
+	Name        string // unique
+	Addr        string // of the cache, host:port
+	Credential  string // its kind, for people
+	Listen      []Listen
+	Fingerprint string
+
+	// Open makes what carries clients. It is called again, after a while, when
+	// it failed. onEvent is for the Options of the Source.
+	Open func(onEvent func(entraredis.Event)) (*Upstream, error)
+}
+
+// Upstream is what Open made. It is closed by the Daemon.
+type Upstream struct {
+	Source *entraredis.Source
+	Proxy  *proxy.Proxy
+	TLS    *tls.Config // of TCP listeners; nil: plain
+}
+
+// State is what a target is doing.
+type State string
+
+// The states of a target.
+const (
+	Starting State = "starting"
+	Serving  State = "serving"
+	Failed   State = "failed" // it will be tried again
+	Stopping State = "stopping"
+)
+
+// target is a Target that runs.
+type target struct {
+	Target
+	log     *slog.Logger
+	history history
+	ctx     context.Context // ends when it is to accept no longer
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed when it does not
+	tried   chan struct{} // closed when it serves and was told of a token or an error, or has failed
+
+	mu     sync.Mutex // guards the rest
+	state  State
+	since  time.Time
+	err    error // of the last attempt to begin
+	addrs  []string
+	up     *Upstream
+	settle sync.Once
+}
+
+func start(t Target, log *slog.Logger) *target {
+	r := &target{Target: t, log: log.With("target", t.Name), state: Starting, since: time.Now(), ended: make(chan struct{}), tried: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	go r.run()
+	return r
+}
+
+func (t *target) run() {
+	defer close(t.ended)
+	defer t.settled()
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		began := time.Now()
+		err := t.serve()
+		if t.ctx.Err() != nil {
+			t.set(Stopping, nil, nil)
+			return
+		}
+		if time.Since(began) > maxPause {
+			pause = firstPause // it did serve
+		}
+		t.set(Failed, err, nil)
+		t.settled()
+		t.log.Error("target does not serve", "error", err, "again_in", pause)
+		select {
+		case <-time.After(pause):
+		case <-t.ctx.Done():
+		}
+	}
+}
+
+// serve listens and accepts until an error or the end.
+func (t *target) serve() error {
+	up, err := t.upstream()
+	if err != nil {
+		return err
+	}
+	var doors []net.Listener
+	defer func() {
+		for _, l := range doors {
+			l.Close()
+		}
+	}()
+	var addrs []string
+	for _, at := range t.Listen {
+		l, err := at.open(t.ctx)
+		if err != nil {
+			return err
+		}
+		addr := at.Address
+		if at.Network == "tcp" {
+			addr = l.Addr().String() // port 0 has become one
+			if up.TLS != nil {
+				l = tls.NewListener(l, up.TLS)
+			}
+		}
+		doors, addrs = append(doors, l), append(addrs, addr)
+	}
+	t.set(Serving, nil, addrs)
+	t.log.Info("serving", "listen", addrs, "cache", t.Addr, "credential", t.Credential)
+	ended := make(chan error, len(doors))
+	for _, l := range doors {
+		go func() { ended <- up.Proxy.Serve(l) }()
+	}
+	select {
+	case err = <-ended:
+		return err
+	case <-t.ctx.Done():
+		for _, l := range doors {
+			l.Close()
+		}
+		for range doors {
+			<-ended
+		}
+		return t.ctx.Err()
+	}
+}
+
+// upstream makes what carries clients, once.
+func (t *target) upstream() (*Upstream, error) {
+	if t.up != nil { // written by this goroutine alone
+		return t.up, nil
+	}
+	up, err := t.Open(t.history.add)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	t.up = up
+	t.mu.Unlock()
+	go func() {
+		// The first client is not to wait for the token, nor readiness for the
+		// first client.
+		if _, err := up.Source.Token(t.ctx); err != nil && t.ctx.Err() == nil {
+			t.log.Error("no token yet", "error", err)
+		}
+		t.settled()
+	}()
+	return up, nil
+}
+
+func (t *target) settled() { t.settle.Do(func() { close(t.tried) }) }
+
+func (t *target) set(s State, err error, addrs []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state != s {
+		t.since = time.Now()
+	}
+	t.state, t.err, t.addrs = s, err, addrs
+}
+
+// stop accepts no more clients; it returns when the addresses are free.
+func (t *target) stop() {
+	t.cancel()
+	<-t.ended
+}
+
+// drain waits, until ctx ends, for the clients of a target that was stopped,
+// ends those that remain and returns how many these were.
+func (t *target) drain(ctx context.Context) (cut int) {
+	t.mu.Lock()
+	up := t.up
+	t.mu.Unlock()
+	if up == nil {
+		return 0
+	}
+	if err := up.Proxy.Shutdown(ctx); err != nil {
+		cut = up.Proxy.Stats().Clients
+	}
+	up.Proxy.Close()
+	up.Source.Close()
+	return cut
+}
+
+var errNotServing = errors.New("not serving")
+
+// check opens an upstream connection, up to authentication.
+func (t *target) check(ctx context.Context) error {
+	t.mu.Lock()
+	up, err := t.up, t.err
+	t.mu.Unlock()
+	if up == nil {
+		return errors.Join(errNotServing, err)
+	}
+	c, err := up.Proxy.Dialer.DialContext(ctx, "tcp", t.Addr)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
