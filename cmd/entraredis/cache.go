@@ -20,6 +20,7 @@ import (
 type cacheOptions struct {
 	credentialOptions
 	serverName, cacheCAFile, redisUsername string
+	configFile                             string
 	plaintext                              bool
 	connectTimeout, authTimeout            between
 }
@@ -79,6 +80,31 @@ func targetAddr(target, example string) (string, error) {
 		return "", &usageError{err: wrong, hint: "for example: " + example}
 	}
 	return addr, err
+}
+
+// registerConfig is for the commands that use one cache.
+func (o *cacheOptions) registerConfig(f *pflag.FlagSet) {
+	f.StringVar(&o.configFile, configFlag, "", "YAML `file` of the proxy, for settings; HOST may be the name of a target in it")
+}
+
+// target returns what the user calls the cache, HOST or HOST:PORT: wanted, or
+// the address of the target of that name in the file, whose settings the flags
+// then have.
+func (o *cacheOptions) target(flags *pflag.FlagSet, wanted string) (string, error) {
+	if o.configFile == "" {
+		return wanted, nil
+	}
+	entry, err := useConfig(flags, o.configFile, wanted)
+	return entry.Addr, err
+}
+
+// address is target, completed with the port.
+func (o *cacheOptions) address(flags *pflag.FlagSet, wanted, example string) (string, error) {
+	wanted, err := o.target(flags, wanted)
+	if err != nil {
+		return "", err
+	}
+	return targetAddr(wanted, example)
 }
 
 // source returns a Source of the credential's tokens, which the caller closes.

@@ -51,11 +51,13 @@ const cliExample = `  # a prompt
   # many commands
   entraredis cli example.redis.cache.windows.net <commands.txt`
 
+const cliOne = "entraredis cli example.redis.cache.windows.net PING"
+
 type cliOptions struct {
 	cacheOptions
 	raw, noRaw, json bool
 	resp             choice
-	addr             string
+	wanted           string
 	command          []string
 }
 
@@ -85,15 +87,15 @@ func (o *cliOptions) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.noRaw, "no-raw", false, "print replies for people, also where there is no terminal")
 	f.BoolVar(&o.json, "json", false, "print replies as JSON, one a line")
 	f.Var(&o.resp, "resp", "protocol: 2, 3, or auto: 3, and 2 for raw output")
+	o.registerConfig(f)
 	o.cacheOptions.register(f)
 }
 
 // takeArgs takes the arguments apart: people put flags before HOST or behind
 // it, and what follows them is the command's own.
 func (o *cliOptions) takeArgs(cmd *cobra.Command, args []string) error {
-	const example = "entraredis cli example.redis.cache.windows.net PING"
 	if len(args) == 0 {
-		return &usageError{err: fmt.Errorf("%s needs a HOST[:PORT]", cmd.CommandPath()), hint: "for example: " + example}
+		return &usageError{err: fmt.Errorf("%s needs a HOST[:PORT]", cmd.CommandPath()), hint: "for example: " + cliOne}
 	}
 	if err := cmd.Flags().Parse(args[1:]); err != nil {
 		return cmd.FlagErrorFunc()(cmd, err)
@@ -101,13 +103,15 @@ func (o *cliOptions) takeArgs(cmd *cobra.Command, args []string) error {
 	if help, _ := cmd.Flags().GetBool("help"); help {
 		return pflag.ErrHelp
 	}
-	o.command = cmd.Flags().Args()
-	var err error
-	o.addr, err = targetAddr(args[0], example)
-	return err
+	o.wanted, o.command = args[0], cmd.Flags().Args()
+	return nil
 }
 
 func runCLI(ctx context.Context, s streams, flags *pflag.FlagSet, o *cliOptions) error {
+	addr, err := o.address(flags, o.wanted, cliOne)
+	if err != nil {
+		return err
+	}
 	dialer, err := o.dialer(s, flags, entraredis.Options{})
 	if err != nil {
 		return err
@@ -116,12 +120,12 @@ func runCLI(ctx context.Context, s streams, flags *pflag.FlagSet, o *cliOptions)
 	form := o.form(s)
 	session := &prompt.Session{
 		Dial: func(ctx context.Context) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", o.addr)
+			return dialer.DialContext(ctx, "tcp", addr)
 		},
 		RESP3: o.resp.value == "3" || o.resp.value == "auto" && form != formRaw,
 	}
 	defer session.Close()
-	c := &cli{streams: s, session: session, form: form, addr: o.addr}
+	c := &cli{streams: s, session: session, form: form, addr: addr}
 	session.Push = c.show
 	switch {
 	case len(o.command) > 0:

@@ -103,11 +103,16 @@ func (o *doctorOptions) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.writeProbe, "write-probe", false, "write, read and delete a key of its own (entraredis:doctor:...)")
 	f.StringVar(&o.key, "key", "", "`key` that permissions are tried on, for policies with key patterns; it is not changed")
 	f.Var(&o.watch, "watch", "hold a connection this long, across refreshes and re-AUTHs")
+	o.registerConfig(f)
 	o.cacheOptions.register(f)
 	f.Lookup("connect-timeout").Usage = "bound on TCP and on TLS, each"
 }
 
 func runDoctor(ctx context.Context, s streams, flags *pflag.FlagSet, o *doctorOptions, addr string) error {
+	addr, err := o.target(flags, addr)
+	if err != nil {
+		return err
+	}
 	cred, err := o.credential(s, flags)
 	if err != nil {
 		return err

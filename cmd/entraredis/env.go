@@ -59,6 +59,7 @@ func envCommand(s streams) *cobra.Command {
 	f.SortFlags = false
 	f.BoolVar(&o.withToken, "with-token", false, "print the access token too, as REDISCLI_AUTH")
 	f.Var(&o.shell, "shell", "sh (bash, zsh and other POSIX shells), fish or powershell")
+	o.registerConfig(f)
 	o.registerIdentity(f)
 	o.credentialOptions.register(f)
 	o.complete(cmd)
@@ -77,7 +78,7 @@ func oneTarget(example string) cobra.PositionalArgs {
 }
 
 func runEnv(cmd *cobra.Command, s streams, o *envOptions, target string) error {
-	addr, err := targetAddr(target, "entraredis env example.redis.cache.windows.net")
+	addr, err := o.address(cmd.Flags(), target, "entraredis env example.redis.cache.windows.net")
 	if err != nil {
 		return err
 	}

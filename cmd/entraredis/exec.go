@@ -56,7 +56,7 @@ const execExample = `  # a program that takes REDIS_URL
 
 type execOptions struct {
 	cacheOptions
-	target string
+	wanted string
 	env    []string
 }
 
@@ -81,8 +81,9 @@ func execCommand(s streams) *cobra.Command {
 func (o *execOptions) register(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.SetInterspersed(false) // behind COMMAND the flags are its own
-	f.StringVar(&o.target, "target", "", "the cache, `HOST[:PORT]`")
+	f.StringVar(&o.wanted, "target", "", "the cache, `HOST[:PORT]`")
 	f.StringArrayVar(&o.env, "env", nil, "set a variable for COMMAND, `NAME=TEMPLATE`; may be repeated")
+	o.registerConfig(f)
 	o.cacheOptions.register(f)
 }
 
@@ -95,7 +96,7 @@ func (o *execOptions) check(cmd *cobra.Command, args []string) error {
 }
 
 func runExec(ctx context.Context, s streams, flags *pflag.FlagSet, o *execOptions, argv []string) error {
-	addr, err := targetAddr(o.target, "entraredis exec --target example.redis.cache.windows.net -- ./worker")
+	addr, err := o.address(flags, o.wanted, "entraredis exec --target example.redis.cache.windows.net -- ./worker")
 	if err != nil {
 		return err
 	}

@@ -111,8 +111,6 @@ func proxyFlags(cmd *cobra.Command) *proxyOptions {
 	return o
 }
 
-const configFlag = "config"
-
 func proxyCommand(s streams) *cobra.Command {
 	var o *proxyOptions
 	cmd := &cobra.Command{

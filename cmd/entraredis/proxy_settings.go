@@ -8,14 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/entraredis/entraredis"
-	"github.com/entraredis/entraredis/doctor"
 	"github.com/entraredis/entraredis/internal/config"
 	"github.com/entraredis/entraredis/internal/daemon"
 )
@@ -46,12 +43,9 @@ func (l loader) load() (*configuration, error) {
 	c := &configuration{process: newProcessOptions()}
 	if l.file != "" {
 		c.files = append(c.files, l.file)
-		data, err := os.ReadFile(l.file)
-		if err == nil {
-			file, err = config.ParseFile(filepath.Base(l.file), data)
-		}
-		if err != nil {
-			return nil, &usageError{err: fmt.Errorf("%s: %w", origin(l.flags, configFlag), err), hint: "docs/proxy.md shows the file's form"}
+		var err error
+		if file, err = readConfig(l.flags, l.file); err != nil {
+			return nil, err
 		}
 	}
 	entries := file.Targets
@@ -98,7 +92,7 @@ func flagsOf(o *targetOptions) *pflag.FlagSet {
 
 func (l loader) loadTargets(c *configuration, entries []config.Target, top []config.Setting) error {
 	for _, name := range []string{"name", "unix"} {
-		if len(entries) > 1 && (l.flags.Changed(name) || has(top, name)) {
+		if _, atTop := settingOf(top, name); len(entries) > 1 && (l.flags.Changed(name) || atTop) {
 			return &usageError{err: fmt.Errorf("%s is for one target", origin(l.flags, name)), hint: "write it into the target: HOST?" + name + "=..."}
 		}
 	}
@@ -120,8 +114,8 @@ func (l loader) loadTargets(c *configuration, entries []config.Target, top []con
 			return err
 		}
 		var err error
-		if t.addr, err = doctor.TargetAddr(entry.Addr); err != nil {
-			return &usageError{err: fmt.Errorf("%s: %w", entry.Place, err), hint: "for example: example.redis.cache.windows.net"}
+		if t.addr, err = entryAddr(entry); err != nil {
+			return err
 		}
 		if err := t.nameIt(names); err != nil {
 			return err
@@ -143,15 +137,6 @@ func (l loader) loadTargets(c *configuration, entries []config.Target, top []con
 		c.files = append(c.files, t.secretFiles()...)
 	}
 	return nil
-}
-
-func has(settings []config.Setting, name string) bool {
-	for _, s := range settings {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // known complains about a setting that none of the sets has a flag for.
@@ -188,10 +173,8 @@ func layerTarget(into, given *pflag.FlagSet, own, entry, top []config.Setting, m
 		}
 		value, where, all, ok := "", "", false, false
 		take := func(settings []config.Setting, isShared bool) {
-			for _, s := range settings {
-				if s.Name == f.Name && !ok {
-					value, where, all, ok = s.Value, s.Place, isShared, true
-				}
+			if s, there := settingOf(settings, f.Name); there && !ok {
+				value, where, all, ok = s.Value, s.Place, isShared, true
 			}
 		}
 		take(own, false)
@@ -201,20 +184,8 @@ func layerTarget(into, given *pflag.FlagSet, own, entry, top []config.Setting, m
 		}
 		take(entry, false)
 		take(top, true)
-		if !ok {
-			return
-		}
-		if err := into.Set(f.Name, value); err != nil {
-			// pflag's message names a flag; the value may stand anywhere.
-			if inner := errors.Unwrap(err); inner != nil {
-				err = inner
-			}
-			first = &usageError{err: fmt.Errorf("%s: invalid value %q for %s: %w", where, value, f.Name, err), hint: "see 'entraredis proxy --help'"}
-			return
-		}
-		_ = into.SetAnnotation(f.Name, place, []string{where})
-		if all {
-			_ = into.SetAnnotation(f.Name, shared, nil)
+		if ok {
+			first = put(into, f.Name, value, where, all)
 		}
 	})
 	return first

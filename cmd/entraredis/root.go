@@ -16,7 +16,7 @@ to a cache, exec runs a program that finds it as an ordinary Redis, env prints w
 a client needs. proxy lets any Redis client, in any language, use a cache that takes
 nothing but tokens.
 
-Settings: a flag wins over its ENTRAREDIS_ variable, which wins over the
+Settings: a flag wins over its ENTRAREDIS_ variable, which wins over a file, then the
 default. Every flag names its variable in its help; an empty variable counts
 as unset. Secrets have no flag, because a process list shows flags: they come
 from a variable or a file.

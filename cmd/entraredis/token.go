@@ -58,6 +58,8 @@ type tokenOptions struct {
 	format     choice
 	raw, watch bool
 	outputFile string
+	configFile string
+	wanted     string
 }
 
 func tokenCommand(s streams) *cobra.Command {
@@ -87,10 +89,29 @@ func (o *tokenOptions) register(f *pflag.FlagSet) {
 	f.Var(&o.format, "format", "text or json")
 	f.BoolVar(&o.watch, "watch", false, "go on: refresh the token before it expires, and print a line each time")
 	f.StringVar(&o.outputFile, "output-file", "", "`file` to write the token to, mode 0600, replaced at each refresh")
+	f.StringVar(&o.configFile, configFlag, "", "YAML `file` of the proxy, for settings")
+	f.StringVar(&o.wanted, "target", "", "`name` of a target in that file, for the identity it has there")
 	o.credentialOptions.register(f)
 }
 
+func (o *tokenOptions) useConfig(flags *pflag.FlagSet) error {
+	if o.configFile == "" {
+		if o.wanted == "" {
+			return nil
+		}
+		return &usageError{err: fmt.Errorf("%s is of no use without --%s", origin(flags, "target"), configFlag), hint: "a token is for every cache of the cloud"}
+	}
+	entry, err := useConfig(flags, o.configFile, o.wanted)
+	if err == nil && o.wanted != "" && entry.Place == "" {
+		return &usageError{err: fmt.Errorf("%s: the file has no target %q", origin(flags, "target"), o.wanted), hint: "'entraredis config check' shows the names"}
+	}
+	return err
+}
+
 func runToken(ctx context.Context, s streams, flags *pflag.FlagSet, o *tokenOptions) error {
+	if err := o.useConfig(flags); err != nil {
+		return err
+	}
 	if o.watch {
 		return watchToken(ctx, s, flags, o)
 	}
