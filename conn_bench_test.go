@@ -140,24 +140,25 @@ func echoServer(b *testing.B, n int, reply []byte) net.Conn {
 		b.Fatal(err)
 	}
 	defer ln.Close()
-	go func() {
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		for buf := make([]byte, n); ; {
-			if _, err := io.ReadFull(c, buf); err != nil {
-				return
-			}
-			c.Write(reply)
-		}
-	}()
 	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { c.Close() })
+	// Accepted here, since closing the listener resets who still waits in it.
+	server, err := ln.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() {
+		defer server.Close()
+		for buf := make([]byte, n); ; {
+			if _, err := io.ReadFull(server, buf); err != nil {
+				return
+			}
+			server.Write(reply)
+		}
+	}()
 	return c
 }
 
