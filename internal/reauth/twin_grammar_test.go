@@ -195,9 +195,6 @@ func (m *maker) tidy() {
 		// When the invalidations of BCAST come would depend on when a block ends.
 		m.events = slices.DeleteFunc(m.events, func(e event) bool { return slices.Contains(e.words, "BCAST") })
 	}
-	if m.has(blockers...) {
-		m.tls = false // redis-server 7.0.15 falls into an endless loop where shortened blocks go over TLS
-	}
 	if m.tls && m.has("MONITOR") {
 		m.tls = false // how many bytes come cannot be told: those of the barrier are among them
 	}

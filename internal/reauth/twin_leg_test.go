@@ -3,6 +3,7 @@
 package reauth_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -135,7 +136,7 @@ func (l *leg) elsewhere(e event) error {
 		}
 		if l.longest > 0 && l.follow != nil && strings.EqualFold(words[0], "CLIENT") && time.Now().Before(deadline) &&
 			len(l.others) < len(l.twin.others) && r != l.twin.others[len(l.others)] {
-			if err := l.point(); err != nil {
+			if err := l.turn(); err != nil {
 				return err
 			}
 			continue
@@ -156,7 +157,7 @@ func (l *leg) carry() error {
 func (l *leg) exchange() error {
 	l.c.write(l.out)
 	l.out = l.out[:0]
-	if err := l.server.sync(l.c.socket); err != nil {
+	if err := l.server.sync(l.c); err != nil {
 		return err
 	}
 	before := len(l.inbox)
@@ -164,7 +165,7 @@ func (l *leg) exchange() error {
 	// What does not fit into the socket comes when there is room again.
 	for got := len(l.inbox) - before; got >= 32<<10 && !l.c.ended; got = len(l.inbox) - before {
 		before = len(l.inbox)
-		if err := l.server.sync(l.c.socket); err != nil {
+		if err := l.server.sync(l.c); err != nil {
 			return err
 		}
 		l.inbox = l.c.available(l.inbox)
@@ -224,6 +225,15 @@ func (l *leg) unblocked() error {
 	return nil
 }
 
+// turn sends again what is to be sent behind the turn of a shortened block
+// that has ended. It is no point: the other leg has none there.
+func (l *leg) turn() error {
+	if err := l.learn(len(l.inbox)); err != nil {
+		return err
+	}
+	return l.exchange()
+}
+
 // end lets everything come to its end, and reads it.
 func (l *leg) end() error {
 	if l.over {
@@ -253,17 +263,21 @@ func (l *leg) end() error {
 		if err != nil {
 			return err
 		}
+		next := l.point
 		if r == ":1\r\n" {
 			l.freed++
+		} else if l.follow != nil {
+			next = l.turn
 		}
-		if err := l.point(); err != nil {
+		if err := next(); err != nil {
 			return err
 		}
 	}
 	if l.follow == nil {
 		return nil
 	}
-	for {
+	// A block that nothing ends would be sent again for ever.
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		if err := l.learn(len(l.inbox)); err != nil {
 			return err
 		}
@@ -280,6 +294,7 @@ func (l *leg) end() error {
 			return err
 		}
 	}
+	return errors.New("a command is sent again and again")
 }
 
 // late reports whether bytes may come later than the server has written them.

@@ -116,8 +116,10 @@ func (s *socket) wait(longest time.Duration) {
 	})
 }
 
-// unread reports whether the server has not read all yet. Only Linux says.
-func (s *socket) unread() bool {
+// unacknowledged reports whether the server has not read all yet; of TCP,
+// whether it is known to have arrived, which the server's side may tell as much
+// as 40 ms late if there is no reply to tell it with. Only Linux says.
+func (s *socket) unacknowledged() bool {
 	var n int32
 	s.wire.raw.Control(func(fd uintptr) {
 		syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))

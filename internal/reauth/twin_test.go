@@ -107,12 +107,13 @@ type tally struct {
 	sync.Mutex
 	conversations, commands, injected, refused     int
 	secure, restricted, blocking, shortened, broke int
+	secureBlocking                                 int
 }
 
 func (t *tally) String() string {
 	return fmt.Sprintf("%d conversations, %d commands, %d re-AUTHs injected, %d of them refused; "+
-		"%d conversations over TLS, %d of restricted users, %d with blocks, %d with shortened ones, %d cut off",
-		t.conversations, t.commands, t.injected, t.refused, t.secure, t.restricted, t.blocking, t.shortened, t.broke)
+		"%d conversations over TLS, %d of restricted users, %d with blocks (%d of them over TLS), %d with shortened ones, %d cut off",
+		t.conversations, t.commands, t.injected, t.refused, t.secure, t.restricted, t.blocking, t.secureBlocking, t.shortened, t.broke)
 }
 
 func (t *tally) add(l *leg) {
@@ -132,6 +133,7 @@ func (t *tally) add(l *leg) {
 	count(&t.secure, l.tls)
 	count(&t.restricted, len(l.user) > 0)
 	count(&t.blocking, l.has(blockers...))
+	count(&t.secureBlocking, l.tls && l.has(blockers...))
 	count(&t.shortened, l.longest > 0)
 	count(&t.broke, l.breaks())
 }
@@ -181,5 +183,5 @@ func (p *pair) explain(sc *script, seed uint64, first error, follow func(*script
 		}
 		return e != nil
 	})
-	return fmt.Errorf("seed %d: %w\nshrunk, to be kept in testdata/twin:\n\n%s", seed, err, sc)
+	return fmt.Errorf("seed %d: %w\nshrunk, to be kept in testdata/twin:\n\n%s\nbefore that: %v", seed, err, sc, first)
 }
