@@ -115,7 +115,9 @@ func (p *Proxy) init() {
 		if p.log == nil {
 			p.log = slog.New(slog.DiscardHandler)
 		}
+		p.mu.Lock() // Stats may be asked for meanwhile
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
+		p.mu.Unlock()
 		p.Dialer.ClientAuth = p.permits
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -330,6 +331,29 @@ func TestAcceptFails(t *testing.T) {
 			t.Errorf("Serve: got %v, want the listener's error", err)
 		}
 	})
+}
+
+// For the race detector.
+func TestStatsWhileServeBegins(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy.Proxy{Dialer: &entraredis.Dialer{}, Addr: "127.0.0.1:1", Auth: proxy.Password("", "secret")}
+	served := make(chan error)
+	go func() { served <- p.Serve(l) }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for p.Stats().Accepted == 0 {
+		runtime.Gosched()
+	}
+	p.Close()
+	if err := <-served; !errors.Is(err, proxy.ErrClosed) {
+		t.Errorf("got %v of Serve, want ErrClosed", err)
+	}
 }
 
 func TestMaxClients(t *testing.T) {
