@@ -342,13 +342,19 @@ func TestStatsWhileServeBegins(t *testing.T) {
 	p := &proxy.Proxy{Dialer: &entraredis.Dialer{}, Addr: "127.0.0.1:1", Auth: proxy.Password("", "secret")}
 	served := make(chan error)
 	go func() { served <- p.Serve(l) }()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	came := make(chan error)
+	go func() {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err == nil {
+			c.Close()
+		}
+		came <- err
+	}()
 	for p.Stats().Accepted == 0 {
 		runtime.Gosched()
+	}
+	if err := <-came; err != nil {
+		t.Fatal(err)
 	}
 	p.Close()
 	if err := <-served; !errors.Is(err, proxy.ErrClosed) {
