@@ -130,6 +130,7 @@ func (t *target) serve() error {
 	}
 	t.set(Serving, nil, addrs)
 	t.log.Info("serving", "listen", addrs, "cache", t.Addr, "credential", t.Credential)
+	go t.acquire(up)
 	ended := make(chan error, len(doors))
 	for _, l := range doors {
 		go func() { ended <- up.Proxy.Serve(l) }()
@@ -160,15 +161,16 @@ func (t *target) upstream() (*Upstream, error) {
 	t.mu.Lock()
 	t.up = up
 	t.mu.Unlock()
-	go func() {
-		// The first client is not to wait for the token, nor readiness for the
-		// first client.
-		if _, err := up.Source.Token(t.ctx); err != nil && t.ctx.Err() == nil {
-			t.log.Error("no token yet", "error", err)
-		}
-		t.settled()
-	}()
 	return up, nil
+}
+
+// acquire asks for the first token, so that neither the first client waits for
+// it nor readiness for the first client. The target has been tried then.
+func (t *target) acquire(up *Upstream) {
+	if _, err := up.Source.Token(t.ctx); err != nil && t.ctx.Err() == nil {
+		t.log.Error("no token yet", "error", err)
+	}
+	t.settled()
 }
 
 func (t *target) settled() { t.settle.Do(func() { close(t.tried) }) }
