@@ -248,7 +248,7 @@ func (l *leg) end() error {
 	if err := l.point(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(time.Minute); l.has(blockers...) && !l.c.ended && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Second); l.has(blockers...) && !l.c.ended && time.Now().Before(deadline); {
 		// Others may stand behind it.
 		if l.longest > 0 && l.follow != nil {
 			if l.freed == l.twin.freed {
