@@ -194,7 +194,7 @@ func (l *leg) point() error {
 // unblocked waits until blocks that end by themselves have ended, and until
 // shortened ones have been sent again as often as it takes.
 func (l *leg) unblocked() error {
-	for deadline := time.Now().Add(5 * time.Second); !l.c.ended && !l.over && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); !l.c.ended && !l.over && time.Now().Before(deadline); {
 		if l.follow != nil && l.longest > 0 {
 			if err := l.learn(len(l.inbox)); err != nil {
 				return err
@@ -248,7 +248,8 @@ func (l *leg) end() error {
 	if err := l.point(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(5 * time.Second); l.has(blockers...) && !l.c.ended && time.Now().Before(deadline); {
+	// Whose connection was lost has nothing to wait for: what is freed is not counted there.
+	for deadline := time.Now().Add(30 * time.Second); l.has(blockers...) && !l.c.ended && !l.over && time.Now().Before(deadline); {
 		// Others may stand behind it.
 		if l.longest > 0 && l.follow != nil {
 			if l.freed == l.twin.freed {
