@@ -145,7 +145,7 @@ func chainLinks(err error) (links []Fact) {
 			}
 		default:
 			name, said, _ := strings.Cut(text, " ")
-			links = append(links, Fact{strings.TrimSuffix(name, ":"), said})
+			links = append(links, Fact{Name: strings.TrimSuffix(name, ":"), Value: said})
 		}
 	}
 	for i := range links {

@@ -86,7 +86,9 @@ type Options struct {
 	// the goroutine of Run; nil = nobody is.
 	Progress func(Progress)
 
-	// Resolver resolves the host; nil = the system's.
+	// Resolver resolves the host; nil = the system's. If it is a
+	// [*net.Resolver], its Dial is used a second time, to read the chain of
+	// CNAME records off the answers; of any other only LookupCNAME is known.
 	Resolver Resolver
 
 	// NetDial opens connections; nil = a net.Dialer.

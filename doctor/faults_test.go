@@ -183,7 +183,7 @@ func headings(t *testing.T) (names []string) {
 // does lead to.
 func TestEveryAnchorIsUsed(t *testing.T) {
 	used := map[string]bool{}
-	for _, name := range []string{"auth.go", "credential.go", "endurance.go", "host.go", "permissions.go", "tcp.go", "tls.go", "token.go", "topology.go"} {
+	for _, name := range []string{"auth.go", "credential.go", "dns.go", "endurance.go", "host.go", "permissions.go", "tcp.go", "tls.go", "token.go", "topology.go"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/entraredis/entraredis/doctor"
 	"github.com/entraredis/entraredis/emulator"
@@ -32,6 +33,12 @@ func dialError(err error) func(*patient) {
 	}
 }
 
+// dnsRecords has the cache's name looked up in a DNS server with these records.
+// That is of sockets, which do not fit into a bubble of testing/synctest.
+func dnsRecords(all ...dnsmessage.Resource) func(*patient) {
+	return func(p *patient) { p.o.Resolver = serveDNS(p.t, records(p.t, all...)) }
+}
+
 // wayFaults are on the way to the cache.
 var wayFaults = []fault{
 	{name: "host name does not exist", check: "host", anchor: "no-such-host", remedy: "az redis show",
@@ -44,10 +51,16 @@ var wayFaults = []fault{
 		}},
 	{name: "Enterprise tier", check: "host", anchor: "no-entra", remedy: "Azure Managed Redis",
 		provoke: func(p *patient) { p.o.Addr = "example.westeurope.redisenterprise.cache.azure.net" }},
-	{name: "private endpoint seen from outside", check: "host", status: doctor.Warning, anchor: "private-zone", remedy: "Link the private DNS zone privatelink.redis.cache.windows.net",
+	{name: "private endpoint seen from outside", sockets: true, check: "host", status: doctor.Warning, anchor: "private-zone", remedy: "az network private-dns link vnet create -g <group> -z privatelink.redis.cache.windows.net",
+		provoke: dnsRecords(alias(cacheName, privateName), alias(privateName, regionName), address(regionName, "203.0.113.9"))},
+	{name: "private endpoint with a region, seen from outside", sockets: true, check: "host", status: doctor.Warning, anchor: "private-zone", remedy: "Link the private DNS zone privatelink.redis.azure.net to",
+		provoke: dnsRecords(alias(cacheName, "example.westeurope.privatelink.redis.azure.net."), address("example.westeurope.privatelink.redis.azure.net.", "203.0.113.9"))},
+	{name: "private endpoint seen from outside, end of the chain only", check: "host", status: doctor.Warning, anchor: "private-zone", remedy: "Link the private DNS zone privatelink.redis.cache.windows.net",
 		provoke: func(p *patient) {
-			p.o.Resolver = resolver{addrs: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, alias: "emulator.privatelink.redis.cache.windows.net."}
+			p.o.Resolver = resolver{addrs: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, alias: privateName}
 		}},
+	{name: "private DNS zone without the record", sockets: true, check: "host", anchor: "private-record", remedy: "--private-dns-zone privatelink.redis.cache.windows.net",
+		provoke: dnsRecords(alias(cacheName, privateName))},
 	{name: "port of the other product", check: "host", status: doctor.Warning, anchor: "wrong-port", remedy: "Use port 6380.",
 		provoke: func(p *patient) { p.o.Addr += ":10000" }},
 	{name: "port closed", sockets: true, check: "tcp", anchor: "connection-refused", remedy: "restarts its nodes",

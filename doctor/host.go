@@ -2,10 +2,8 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/entraredis/entraredis"
@@ -82,36 +80,7 @@ func checkHost(ctx context.Context, x *exam, r *Result) {
 		r.say("%s, an IP address: the certificate must hold %q", what, x.serverName())
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.ConnectTimeout)
-	defer cancel()
-	addrs, err := x.Resolver.LookupNetIP(ctx, "ip", x.host)
-	if err != nil || len(addrs) == 0 {
-		r.say("%s; the name does not resolve", what)
-		x.failLookup(r, err)
-		return
-	}
-	alias, _ := x.Resolver.LookupCNAME(ctx, x.host) // only to be shown
-	alias = strings.TrimSuffix(alias, ".")
-	list, private := make([]string, len(addrs)), true
-	for i, a := range addrs {
-		list[i] = a.Unmap().String()
-		private = private && isPrivate(a)
-	}
-	where := "public"
-	if private {
-		where = "private"
-	}
-	r.fact("addresses", "%s (%s)", strings.Join(list, ", "), where)
-	r.say("%s, port %s, at %s (%s)", what, x.port, strings.Join(list, ", "), where)
-	if alias != "" && !strings.EqualFold(alias, x.host) {
-		r.fact("canonical name", "%s", alias)
-	}
-	if strings.Contains(alias, ".privatelink.") && !private {
-		r.warn(Finding{Kind: entraredis.KindUnreachable, Anchor: "private-zone",
-			Observed: fmt.Sprintf("%s is an alias of %s and resolves to the public address %s", x.host, alias, list[0]),
-			Means:    "the cache has a private endpoint, but this machine does not see the private DNS zone; the public address may refuse",
-			Remedy:   fmt.Sprintf("Link the private DNS zone %s to this machine's virtual network, or forward that zone to Azure DNS; in the portal: the private endpoint > DNS configuration.", zoneOf(alias))})
-	}
+	x.checkName(ctx, r, what)
 }
 
 // checkPort warns of a port that cannot be right for the product. A warning
@@ -128,30 +97,4 @@ func (x *exam) checkPort(r *Result) {
 	r.warn(Finding{Kind: entraredis.KindUnreachable, Anchor: "wrong-port",
 		Observed: "port " + x.port, Means: means,
 		Remedy: fmt.Sprintf("Use port %s.", p.port)})
-}
-
-// zoneOf returns the zone of a private link name: all behind the first label.
-func zoneOf(name string) string {
-	_, zone, _ := strings.Cut(name, ".")
-	return zone
-}
-
-func (x *exam) failLookup(r *Result, err error) {
-	f := Finding{Kind: entraredis.KindUnreachable, Anchor: "no-such-host", Observed: "the lookup returned no address",
-		Means:  "there is no such name, as this machine sees DNS",
-		Remedy: "Compare the name with the cache's Overview page in the portal, or az redis show -g <group> -n <cache> --query hostName. A cache with a private endpoint needs its private DNS zone linked to this machine's virtual network."}
-	if err != nil {
-		f.Observed = err.Error()
-	}
-	if e, ok := errors.AsType[*net.DNSError](err); ok && !e.IsNotFound {
-		f.Anchor = "dns-unreachable"
-		f.Means = "the DNS server did not answer, so nothing is known of the name"
-		f.Remedy = "Check the DNS servers of this machine (/etc/resolv.conf, the virtual network's DNS servers page) and the way to them: UDP and TCP port 53."
-	}
-	r.fail(f)
-}
-
-func isPrivate(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
 }

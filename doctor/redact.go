@@ -57,8 +57,8 @@ func (d *redactor) apply(text string) string {
 	for _, name := range d.names {
 		what := "name"
 		switch {
-		case productOf(name) != nil:
-			continue // azureName keeps the suffix
+		case azureName.FindString(name) == name:
+			continue // hidden below, where a product's suffix is kept
 		case anyGUID.MatchString(name):
 			what = "id"
 		}
@@ -74,7 +74,14 @@ func (d *redactor) apply(text string) string {
 		}
 		for _, p := range products {
 			if own, ok := strings.CutSuffix(strings.ToLower(s), p.suffix); ok {
-				return d.placeholder("cache", own) + p.suffix
+				suffix := p.suffix
+				if own == privateLabel { // a zone, which is the same for everybody
+					return s
+				}
+				if cache, ok := strings.CutSuffix(own, "."+privateLabel); ok {
+					own, suffix = cache, "."+privateLabel+suffix
+				}
+				return d.placeholder("cache", own) + suffix
 			}
 			if strings.EqualFold("."+s, p.suffix) { // behind a placeholder, or in a remedy
 				return s

@@ -32,6 +32,10 @@ func TestRedact(t *testing.T) {
 		}, []string{"Tenant '<id-1>' not found"}, []string{foreignTenant}},
 		{"certificate for another host", setFault(emulator.Fault{Endpoint: "redis-tls", Certificate: emulator.CertificateOtherName}),
 			[]string{"the certificate is for <cache-", "docs/errors.md#tls-name"}, []string{"other.redis", "emulator.redis"}},
+		{"the chain of aliases", dnsRecords(alias(cacheName, privateName), alias(privateName, regionName), address(regionName, "203.0.113.9")),
+			[]string{"aliases", "<cache-1>.redis.cache.windows.net -> <cache-1>.privatelink.redis.cache.windows.net -> <name-1> -> <address-1> (public)",
+				"zone privatelink.redis.cache.windows.net is not linked", "forward redis.cache.windows.net to"},
+			[]string{"emulator.", "cache-1.westeurope", "cloudapp", "203.0.113"}},
 		{"a name of one's own", func(p *patient) {
 			dial := p.o.NetDial
 			p.o.Addr, p.o.ServerName, p.o.NetDial = "cache.contoso.example:6380", p.Host(), dial

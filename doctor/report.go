@@ -46,6 +46,9 @@ type Result struct {
 type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
+
+	// List has the parts of a value that is a list, in order.
+	List []string `json:"list,omitempty"`
 }
 
 // Finding is one thing that is wrong.
@@ -108,7 +111,7 @@ func (r *Report) ExitCode() int {
 }
 
 func (r *Result) fact(name, format string, args ...any) {
-	r.Facts = append(r.Facts, Fact{name, fmt.Sprintf(format, args...)})
+	r.Facts = append(r.Facts, Fact{Name: name, Value: fmt.Sprintf(format, args...)})
 }
 
 func (r *Result) say(format string, args ...any) { r.Summary = fmt.Sprintf(format, args...) }
@@ -142,6 +145,9 @@ func (r *Result) each(change func(string) string) {
 	texts := []*string{&r.Summary}
 	for i := range r.Facts {
 		texts = append(texts, &r.Facts[i].Value)
+		for j := range r.Facts[i].List {
+			texts = append(texts, &r.Facts[i].List[j])
+		}
 	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
