@@ -115,6 +115,10 @@ var aadstsCodes = map[int]struct {
 	700024:  {KindClockSkew, "The client assertion is outside its time range: synchronise the clock of this machine, and check that an assertion read from a file is still being replaced before it expires."},
 }
 
+// refusedWithoutCode is the remedy where there is no code to look up. Refusals
+// of Microsoft Entra ID have one.
+const refusedWithoutCode = "The refusal has no AADSTS code, so it is probably not Microsoft Entra ID that answered: check the authority (AZURE_AUTHORITY_HOST) and that no proxy or captive portal answers in its place (HTTPS_PROXY, NO_PROXY). With a managed identity, check that IDENTITY_ENDPOINT and IDENTITY_HEADER are those this very process was started with."
+
 var (
 	aadstsPattern = regexp.MustCompile(`AADSTS([0-9]{4,8})`)
 	statusPattern = regexp.MustCompile(`RESPONSE ([0-9]{3})`)

@@ -70,10 +70,15 @@ func (e *TokenError) Unwrap() error { return e.Err }
 
 // Remedy says what to change.
 func (e *TokenError) Remedy() string {
-	if e.Err != nil {
-		if known, ok := aadstsCodes[aadsts(e.Err.Error())]; ok && known.remedy != "" {
-			return known.remedy
-		}
+	if e.Err == nil {
+		return e.Kind.Remedy()
+	}
+	code := aadsts(e.Err.Error())
+	if known, ok := aadstsCodes[code]; ok && known.remedy != "" {
+		return known.remedy
+	}
+	if e.Kind == KindIssuerRefused && code == 0 {
+		return refusedWithoutCode
 	}
 	return e.Kind.Remedy()
 }

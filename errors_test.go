@@ -79,6 +79,20 @@ func TestErrorTexts(t *testing.T) {
 	if !strings.Contains(tok.Remedy(), "secret has expired") || tok.Anchor() != "docs/errors.md#issuer-refused" {
 		t.Errorf("TokenError: remedy %q, anchor %q", tok.Remedy(), tok.Anchor())
 	}
+	// There is no code to look up in a refusal that has none.
+	for _, tc := range []struct {
+		err       error
+		part, not string
+	}{
+		{errors.New("POST https://login.example/t/oauth2/v2.0/token\nRESPONSE 403: Forbidden\n<html>"), "no AADSTS code", "says why"},
+		{errors.New("AADSTS99999999: new code"), "says why", "no AADSTS code"},
+		{nil, "if the error has one, says why", "no AADSTS code"},
+	} {
+		got := (&entraredis.TokenError{Kind: entraredis.KindIssuerRefused, Err: tc.err}).Remedy()
+		if !strings.Contains(got, tc.part) || strings.Contains(got, tc.not) || len(got) > 400 {
+			t.Errorf("refusal %v: remedy of %d bytes %q, want %q in it", tc.err, len(got), got, tc.part)
+		}
+	}
 	if got := (&entraredis.TokenError{Kind: entraredis.KindExpired}).Remedy(); got != entraredis.KindExpired.Remedy() {
 		t.Errorf("remedy without a cause = %q", got)
 	}

@@ -53,7 +53,7 @@ var kindTexts = map[Kind]kindText{
 	KindIssuerUnreachable: {"issuer does not answer",
 		"It is tried again by itself. If it lasts, check DNS, proxy and firewall towards the authority (login.microsoftonline.com; for managed identities 169.254.169.254 without a proxy), and the status of Microsoft Entra ID."},
 	KindIssuerRefused: {"issuer refused",
-		"The AADSTS code in the error says why (https://login.microsoftonline.com/error): most often an expired or wrong client secret or certificate, or missing consent."},
+		"The AADSTS code, if the error has one, says why (https://login.microsoftonline.com/error): most often an expired or wrong client secret or certificate, or missing consent."},
 	KindTLSName: {"certificate is for another host name",
 		"Set Dialer.ServerName to the cache's host name. The certificate holds no IP addresses: a node announced by IP must be verified by the host name of the cache."},
 	KindTLS: {"TLS handshake did not succeed",
