@@ -42,6 +42,7 @@ var (
 type client struct {
 	proxy  *Proxy
 	conn   net.Conn
+	in     io.Reader // conn, or what has begun to read from it
 	since  time.Time
 	ctx    context.Context // ended with the client; the cause is the reason
 	cancel context.CancelCauseFunc
@@ -87,12 +88,14 @@ func (c *client) carry() error {
 	}
 	c.owed.Store(true)
 	c.active.Store(time.Now().UnixNano())
-	upstream, err := c.proxy.Dialer.DialContext(c.ctx, "tcp", c.proxy.Addr)
+	upstream, err := c.proxy.upstreams.dial(c.ctx, c.watch)
 	if err != nil {
 		if c.ctx.Err() != nil {
 			return errLeft
 		}
-		c.proxy.count(func(s *Stats) { s.dialFailed(err) })
+		if err != errDraining {
+			c.proxy.count(func(s *Stats) { s.dialFailed(err) })
+		}
 		c.say(dialRefusal(err))
 		return err
 	}
@@ -116,6 +119,14 @@ func (c *client) carry() error {
 		<-upEnded
 	}
 	return err
+}
+
+// watch reads what the client sends before it has an upstream. The channel is
+// closed when it sends no more.
+func (c *client) watch() <-chan struct{} {
+	w := watch(c.conn)
+	c.in = w
+	return w.ended
 }
 
 // awaitReplies gives the replies to what a client asked for last a chance: it
@@ -158,7 +169,7 @@ func (c *client) carryUp(upstream net.Conn, begun []byte) error {
 			}
 		}
 		var err error
-		if b, err = in.read(c.conn); err != nil {
+		if b, err = in.read(c.in); err != nil {
 			return errLeft
 		}
 	}

@@ -34,6 +34,18 @@ type Proxy struct {
 	// told so in Redis's words and closed. Zero: no bound.
 	MaxClients int
 
+	// MaxDials bounds the upstreams that are being opened at a time, so that a
+	// thousand clients behind a failover do not become a thousand handshakes at
+	// once. The others wait for their turn, in the order in which they came, up
+	// to Dialer.ConnectTimeout. While the cache cannot be reached they dial one
+	// at a time, with pauses of 50 ms to 2 s. Zero: 16; negative: no bound.
+	MaxDials int
+
+	// Spares is how many upstreams are kept open and authenticated ahead of
+	// need, so that a client that stays only for a moment need not wait for a
+	// handshake. Each is one of the cache's connections. Zero: none.
+	Spares int
+
 	// LoginTimeout bounds how long a client may take to authenticate, if Auth
 	// is set. Zero: 15 seconds.
 	LoginTimeout time.Duration
@@ -42,14 +54,16 @@ type Proxy struct {
 	// that cannot be opened (level warn). Never of what they send. Nil: silent.
 	Logger *slog.Logger
 
-	once     sync.Once
-	log      *slog.Logger
-	mu       sync.Mutex // guards the rest
-	clients  map[*client]struct{}
-	doors    map[net.Listener]struct{}
-	draining bool
-	left     chan struct{} // closed when the last client has left, if somebody waits for that
-	stats    Stats
+	once      sync.Once
+	log       *slog.Logger
+	upstreams *upstreams
+	spares    sync.Once  // they are kept
+	mu        sync.Mutex // guards the rest
+	clients   map[*client]struct{}
+	doors     map[net.Listener]struct{}
+	draining  bool
+	left      chan struct{} // closed when the last client has left, if somebody waits for that
+	stats     Stats
 }
 
 // ErrClosed is what Serve returns behind Shutdown or Close.
@@ -64,6 +78,11 @@ type Stats struct {
 	DialFailures uint64 // upstreams that could not be opened
 	BytesUp      uint64 // from clients to the cache
 	BytesDown    uint64
+
+	Dialing      int    // upstreams that are being opened now
+	DialsWaiting int    // that wait for their turn to be opened
+	Spares       int    // open and not taken
+	SparesTaken  uint64 // by clients, since the beginning
 
 	// FailedDials is DialFailures by the kind of error.
 	FailedDials map[entraredis.Kind]uint64
@@ -81,6 +100,9 @@ func (p *Proxy) Stats() Stats {
 	s := p.stats
 	s.Clients = len(p.clients)
 	s.FailedDials = maps.Clone(s.FailedDials)
+	if p.upstreams != nil {
+		p.upstreams.count(&s)
+	}
 	for c := range p.clients {
 		s.BytesUp += c.up.Load()
 		s.BytesDown += c.down.Load()
@@ -119,6 +141,9 @@ func (p *Proxy) init() {
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
 		p.mu.Unlock()
 		p.Dialer.ClientAuth = p.permits
+		p.mu.Lock() // for Stats, which may be called at any time
+		defer p.mu.Unlock()
+		p.upstreams = newUpstreams(p)
 	})
 }
 
@@ -135,6 +160,7 @@ func (p *Proxy) Serve(l net.Listener) error {
 		return ErrClosed
 	}
 	defer p.shut(l)
+	p.spares.Do(func() { p.upstreams.keepSpares(p.Spares, p.log) })
 	var pause time.Duration
 	for {
 		c, err := l.Accept()
@@ -203,7 +229,7 @@ func (p *Proxy) admit(c net.Conn) *client {
 		go dismiss(c, "ERR max number of clients reached")
 		return nil
 	}
-	cl := &client{proxy: p, conn: c, since: time.Now()}
+	cl := &client{proxy: p, conn: c, in: c, since: time.Now()}
 	cl.ctx, cl.cancel = context.WithCancelCause(context.Background())
 	p.clients[cl] = struct{}{}
 	return cl
@@ -249,6 +275,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 // drain closes the doors. The channel is closed when the last client has left.
 func (p *Proxy) drain() <-chan struct{} {
 	p.init()
+	p.upstreams.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining = true
@@ -274,6 +301,7 @@ func (p *Proxy) Close() error {
 		c.end(errDraining)
 	}
 	<-left
+	p.upstreams.keepers.Wait()
 	return nil
 }
 

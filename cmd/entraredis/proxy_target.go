@@ -28,7 +28,7 @@ type targetOptions struct {
 	unixMode                           fileMode
 	proxyPasswordFile, tlsCert, tlsKey string
 	allowRemote                        bool
-	maxClients                         uint
+	maxClients, maxDials, spares       uint
 }
 
 func newTargetOptions() *targetOptions {
@@ -45,6 +45,8 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "allow addresses beyond loopback without a password and TLS")
 	f.UintVar(&o.maxClients, "max-clients", 0, "clients connected at a time; 0 is any number")
+	f.UintVar(&o.maxDials, "max-dials", 16, "connections to the cache being opened at a time, other clients wait for their turn; 0 is any number")
+	f.UintVar(&o.spares, "spares", 1, "connections to the cache kept open ahead of need, so that the next client need not wait for a handshake")
 	f.StringVar(&o.name, "name", "", "`name` in logs and metrics (default the first label of HOST)")
 }
 
@@ -170,7 +172,10 @@ func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event
 	}
 	up.Source = dialer.Source
 	up.Proxy = &proxy.Proxy{
-		Dialer: dialer, Addr: t.addr, MaxClients: int(t.maxClients), Logger: log,
+		Dialer: dialer, Addr: t.addr, MaxClients: int(t.maxClients), MaxDials: int(t.maxDials), Spares: int(t.spares), Logger: log,
+	}
+	if t.maxDials == 0 {
+		up.Proxy.MaxDials = -1 // any number; zero is the package's default
 	}
 	if password != "" {
 		up.Proxy.Auth = proxy.Password("", password)

@@ -30,6 +30,9 @@ var (
 	mUpstreams     = metric("upstream_connections", "Connections to the cache open now.")
 	mDials         = metric("dials_total", "Attempts to open a connection to the cache, checks included.")
 	mDialFailures  = metric("dial_failures_total", "Clients for which no connection to the cache could be opened, by kind of error.", "kind")
+	mDialing       = metric("dials", "Connections to the cache being opened for clients or as spares: active, or waiting for their turn.", "state")
+	mSpares        = metric("spares", "Connections to the cache that are ready and that nobody uses yet.")
+	mSparesTaken   = metric("spares_taken_total", "Clients that got a spare connection.")
 	mReauths       = metric("reauths_total", "re-AUTHs answered by the cache: accepted or refused.", "result")
 	mDeferred      = metric("reauths_deferred_total", "re-AUTHs that had to wait for the connection's state to allow one.", "reason")
 	mExpired       = metric("connections_expired_total", "Connections to the cache that ended because their token did.")
@@ -85,6 +88,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for kind, count := range t.Proxy.FailedDials {
 			counter(mDialFailures, count, n, string(kind))
 		}
+		gauge(mDialing, float64(t.Proxy.Dialing), n, "active")
+		gauge(mDialing, float64(t.Proxy.DialsWaiting), n, "waiting")
+		gauge(mSpares, float64(t.Proxy.Spares), n)
+		counter(mSparesTaken, t.Proxy.SparesTaken, n)
 		counter(mReauths, t.Dialer.Reauths, n, "accepted")
 		counter(mReauths, t.Dialer.ReauthRefused, n, "refused")
 		for reason, count := range t.Dialer.Deferred {

@@ -1,0 +1,274 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/entraredis/entraredis/proxy"
+)
+
+// line is what a Proxy dials through, so that a test can hold dials back, and
+// cut connections.
+type line struct {
+	mu    sync.Mutex
+	at    []time.Time // of the dials
+	conns []net.Conn
+	hold  chan struct{} // if not nil, a dial takes one first
+	sever bool          // nothing can be reached
+}
+
+// through puts l into the way of p.
+func (l *line) through(p *proxy.Proxy) {
+	dial := p.Dialer.NetDial
+	p.Dialer.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		l.mu.Lock()
+		l.at = append(l.at, time.Now())
+		sever, hold := l.sever, l.hold
+		l.mu.Unlock()
+		if sever {
+			return nil, errors.New("connection refused")
+		}
+		if hold != nil {
+			<-hold
+		}
+		c, err := dial(ctx, network, addr)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.conns = append(l.conns, c)
+		return c, err
+	}
+}
+
+func (l *line) dials() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.at)
+}
+
+func (l *line) last() net.Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conns[len(l.conns)-1]
+}
+
+func (l *line) setSevered(to bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sever = to
+}
+
+// waiting connects n clients and has each send PING, in order.
+func (d *door) waiting(n int) []*link {
+	all := make([]*link, n)
+	for i := range all {
+		all[i] = d.connect()
+		all[i].send("PING")
+		synctest.Wait()
+	}
+	return all
+}
+
+func TestDialsWaitTheirTurn(t *testing.T) {
+	l := &line{hold: make(chan struct{})}
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials = 2
+		l.hold = make(chan struct{}) // of the bubble
+		l.through(p)
+	}, func(d *door) {
+		c := d.waiting(6)
+		if s := d.Stats(); s.Dialing != 2 || s.DialsWaiting != 4 || l.dials() != 2 {
+			t.Errorf("got %+v and %d dials, want 2 and 4 that wait", s, l.dials())
+		}
+		c[2].Close() // others go first now
+		c[4].send("ECHO", "x")
+		synctest.Wait()
+		for i, next := range []int{0, 1, 3, 4, 5} {
+			if i < 2 {
+				l.hold <- struct{}{}
+			}
+			if i == 1 {
+				c[0].want("+PONG\r\n")
+				c[1].want("+PONG\r\n")
+			}
+			if i >= 2 {
+				l.hold <- struct{}{}
+				c[next].want("+PONG\r\n")
+			}
+			synctest.Wait()
+			if i == 2 {
+				if s := d.Stats(); s.DialsWaiting != 1 {
+					t.Errorf("got %+v, want only the one that left still in the queue", s)
+				}
+			}
+		}
+		c[4].want("$1\r\nx\r\n") // sent while it waited
+		c[4].do("+PONG\r\n", "PING")
+		close(l.hold) // for the one that left
+		synctest.Wait()
+		if s := d.Stats(); s.Dialing != 0 || s.DialsWaiting != 0 || s.Clients != 4+1 && s.Clients != 5 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestNoTurnInTime(t *testing.T) {
+	l := &line{}
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials, p.Dialer.ConnectTimeout = 1, 3*time.Second
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		c := d.waiting(2)
+		begun := time.Now()
+		c[1].ended("-ERR entraredis: cache:6380: cache does not answer: no turn to dial within 3s: 1 dials under way\r\n")
+		if got := time.Since(begun); got != 3*time.Second {
+			t.Errorf("waited %v, want the ConnectTimeout", got)
+		}
+		close(l.hold)
+		c[0].want("+PONG\r\n")
+		if s := d.Stats(); s.DialsWaiting != 0 || s.DialFailures != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestAThousandDialsWithoutBound(t *testing.T) {
+	l := &line{}
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials = -1
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		d.waiting(40)
+		if l.dials() != 40 {
+			t.Errorf("got %d dials", l.dials())
+		}
+		close(l.hold)
+	})
+	l = &line{}
+	within(t, func(p *proxy.Proxy) {
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		d.waiting(40)
+		if l.dials() != 16 {
+			t.Errorf("got %d dials, want the default", l.dials())
+		}
+		close(l.hold)
+	})
+}
+
+func TestBackOff(t *testing.T) {
+	const refusal = "-ERR entraredis: cache:6380: cache does not answer: connection refused\r\n"
+	l := &line{sever: true}
+	within(t, func(p *proxy.Proxy) { l.through(p) }, func(d *door) {
+		begun := time.Now()
+		first := d.connect()
+		first.send("PING")
+		first.ended(refusal)
+		if got := time.Since(begun); got != 0 {
+			t.Errorf("the first waited %v", got)
+		}
+		c := d.waiting(100)
+		pass(14 * time.Second)
+		var told int
+		for i, at := range l.at[1:] {
+			if gap := at.Sub(l.at[i]); gap < 50*time.Millisecond || gap > 2*time.Second {
+				t.Errorf("dial %d came %v behind the last", i+1, gap)
+			}
+			told++
+		}
+		// 14 s: 4 or so while the pauses grow, and at most one in a second.
+		if told < 8 || told > 5+14 {
+			t.Errorf("got %d dials in 14 s", told)
+		}
+		if s := d.Stats(); s.DialsWaiting != 100-told {
+			t.Errorf("got %+v, want all that have not dialed to wait", s)
+		}
+		for _, one := range c[:told] {
+			one.ended(refusal) // each has its own dial, in order
+		}
+		last := d.waiting(3) // patient still when the others are told
+		pass(time.Second)
+		synctest.Wait()
+		if s := d.Stats(); s.DialsWaiting > 3 || s.DialsWaiting < 1 {
+			t.Errorf("got %+v, want the patience of the 100 to have ended", s)
+		}
+		c[99].ended(refusal)
+		l.setSevered(false)
+		pass(2 * time.Second)
+		for _, one := range last[3-d.waitingThen(last):] {
+			one.want("+PONG\r\n")
+		}
+		// The first success ended it: nobody waits any more.
+		now := time.Now()
+		d.connect().do("+PONG\r\n", "PING")
+		if got := time.Since(now); got != 0 {
+			t.Errorf("behind a success a client waited %v", got)
+		}
+	})
+}
+
+// waitingThen is how many of the links are clients still.
+func (d *door) waitingThen(all []*link) int { return min(len(all), d.Stats().Clients) }
+
+func TestARefusedIdentityIsNoReasonToWait(t *testing.T) {
+	within(t, nil, func(d *door) {
+		d.em.SetEntra(false)
+		begun := time.Now()
+		for range 3 {
+			c := d.connect()
+			c.send("PING")
+			if got, err := c.r.ReadFrame(); err != nil || !strings.HasPrefix(string(got), "-NOAUTH entraredis: ") {
+				t.Errorf("got %q, %v", got, err)
+			}
+		}
+		if got := time.Since(begun); got != 0 {
+			t.Errorf("waited %v", got)
+		}
+	})
+}
+
+func TestShutdownSendsAwayWhoWaits(t *testing.T) {
+	l := &line{}
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials = 1
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		c := d.waiting(2)
+		done := make(chan error, 1)
+		go func() { done <- d.Shutdown(d.Context()) }()
+		c[1].ended("-ERR entraredis: proxy shuts down\r\n")
+		late := d.Stats()
+		if late.DialsWaiting != 0 || late.DialFailures != 0 || late.Dialing != 1 {
+			t.Errorf("got %+v", late)
+		}
+		close(l.hold)
+		c[0].want("+PONG\r\n") // its dial had begun
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown: got %v", err)
+		}
+	})
+}
+
+func TestCloseWhileClientsWait(t *testing.T) {
+	l := &line{}
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials = 1
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		c := d.waiting(2)
+		go d.Proxy.Close()
+		c[1].ended("")
+		close(l.hold)
+		c[0].ended("")
+	})
+}
