@@ -137,12 +137,10 @@ func (p *Proxy) init() {
 		if p.log == nil {
 			p.log = slog.New(slog.DiscardHandler)
 		}
-		p.mu.Lock() // Stats may be asked for meanwhile
-		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
-		p.mu.Unlock()
 		p.Dialer.ClientAuth = p.permits
 		p.mu.Lock() // for Stats, which may be called at any time
 		defer p.mu.Unlock()
+		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
 		p.upstreams = newUpstreams(p)
 	})
 }

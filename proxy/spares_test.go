@@ -130,11 +130,6 @@ func TestNoSpareInTheMidstOfItsPing(t *testing.T) {
 }
 
 func TestNoBusyLoopForSpares(t *testing.T) {
-	within(t, func(p *proxy.Proxy) { p.Spares = 1 }, func(d *door) {
-		d.em.SetEntra(false)
-		synctest.Wait()
-		d.connect()
-	})
 	l := &line{sever: true}
 	within(t, func(p *proxy.Proxy) { p.Spares = 1; l.through(p) }, func(d *door) {
 		pass(10 * time.Minute)
@@ -203,7 +198,6 @@ func TestSpareOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer source.Close()
-	ready := make(chan struct{}, 10)
 	p := &proxy.Proxy{Dialer: &entraredis.Dialer{Source: source, TLSConfig: em.TLSConfig()}, Addr: em.RedisAddr(), Spares: 1}
 	defer p.Close()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -211,7 +205,6 @@ func TestSpareOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	go p.Serve(listener)
-	_ = ready
 	deadline := time.After(30 * time.Second)
 	for tick := time.Tick(5 * time.Millisecond); p.Stats().Spares == 0; {
 		select {

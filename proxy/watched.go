@@ -2,7 +2,7 @@ package proxy
 
 import (
 	"net"
-	"sync/atomic"
+	"sync"
 )
 
 // maxWatched bounds what is read of a client that waits for its upstream, in
@@ -15,46 +15,61 @@ type watched struct {
 	net.Conn
 	ended chan struct{} // closed when no more will come
 
-	reading atomic.Bool   // Read was called
-	through chan struct{} // closed when the two below are whole
-	data    []byte
-	err     error
+	mu      sync.Mutex // guards the rest; never held across I/O
+	data    []byte     // read, and not had
+	err     error      // behind data
+	reading bool       // Read was called: watch need read no more
+	through bool       // watch does not
+	changed chan struct{}
 }
 
 func watch(c net.Conn) *watched {
-	w := &watched{Conn: c, ended: make(chan struct{}), through: make(chan struct{})}
+	w := &watched{Conn: c, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
 	go w.watch()
 	return w
 }
 
 func (w *watched) watch() {
-	defer close(w.through)
 	b := make([]byte, smallBuffer)
-	for len(w.data) < maxWatched && !w.reading.Load() {
+	for through := false; !through; {
 		n, err := w.Conn.Read(b)
+		w.mu.Lock()
 		w.data = append(w.data, b[:n]...)
 		if err != nil {
 			w.err = err
 			close(w.ended)
-			return
+		}
+		through = err != nil || w.reading || len(w.data) >= maxWatched
+		w.through = through
+		w.mu.Unlock()
+		select {
+		case w.changed <- struct{}{}:
+		default:
 		}
 	}
 }
 
-// Read waits for the read that is under way: no deadline has to end it, and
-// none that ends the client is disturbed.
+// Read waits for the read that is under way, rather than to end it with a
+// deadline: that could undo the one with which the client is ended.
 func (w *watched) Read(p []byte) (int, error) {
-	w.reading.Store(true)
-	<-w.through
-	if len(w.data) > 0 {
+	for {
+		w.mu.Lock()
+		w.reading = true
 		n := copy(p, w.data)
-		if w.data = w.data[n:]; len(w.data) == 0 {
+		w.data = w.data[n:]
+		err, through := w.err, w.through
+		if through && len(w.data) == 0 {
 			w.data = nil
 		}
-		return n, nil
+		w.mu.Unlock()
+		switch {
+		case n > 0:
+			return n, nil
+		case err != nil:
+			return 0, err
+		case through:
+			return w.Conn.Read(p)
+		}
+		<-w.changed
 	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	return w.Conn.Read(p)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,6 +112,34 @@ func TestWhereTargetsListen(t *testing.T) {
 		}
 		if got := c.listen; !slices.EqualFunc(got, tt.want, func(a, b []daemon.Listen) bool { return slices.Equal(a, b) }) {
 			t.Errorf("%q: got %+v, want %+v", tt.args, got, tt.want)
+		}
+	}
+}
+
+func TestDialsAndSparesOfATarget(t *testing.T) {
+	for _, tt := range []struct {
+		args          []string
+		file          string
+		dials, spares int
+	}{
+		{[]string{"h:1"}, "", 16, 1},
+		{[]string{"h:1?max-dials=3&spares=2", "--spares", "5"}, "", 3, 2},
+		{[]string{"h:1?max-dials=0&spares=0"}, "", -1, 0},
+		{nil, "spares: 7\ntargets:\n- host: h:1\n  max-dials: 4\n", 4, 7},
+	} {
+		c, err := loaded(t, append(tt.args, "--credential", "azure-cli"), nil, tt.file)
+		if err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+			continue
+		}
+		up, err := c.targets[0].open(streams{env: lookup(nil)}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+			continue
+		}
+		up.Source.Close()
+		if up.Proxy.MaxDials != tt.dials || up.Proxy.Spares != tt.spares {
+			t.Errorf("%q: got %d dials and %d spares, want %d and %d", tt.args, up.Proxy.MaxDials, up.Proxy.Spares, tt.dials, tt.spares)
 		}
 	}
 }

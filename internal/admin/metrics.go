@@ -28,7 +28,7 @@ var (
 	mExpiry        = metric("token_expiry_seconds", "Seconds until the access token expires; negative behind that. Absent before the first token.")
 	mRefreshes     = metric("token_refreshes_total", "Acquisitions of an access token: new, unchanged (the token already held) or failed.", "result")
 	mUpstreams     = metric("upstream_connections", "Connections to the cache open now.")
-	mDials         = metric("dials_total", "Attempts to open a connection to the cache, checks included.")
+	mDials         = metric("dials_total", "Attempts to open a connection to the cache, checks and spares included.")
 	mDialFailures  = metric("dial_failures_total", "Clients for which no connection to the cache could be opened, by kind of error.", "kind")
 	mDialing       = metric("dials", "Connections to the cache being opened for clients or as spares: active, or waiting for their turn.", "state")
 	mSpares        = metric("spares", "Connections to the cache that are ready and that nobody uses yet.")
