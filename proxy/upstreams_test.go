@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -264,9 +265,21 @@ func TestCloseWhileClientsWait(t *testing.T) {
 		l.through(p)
 	}, func(d *door) {
 		c := d.waiting(2)
-		go d.Proxy.Close()
-		c[1].ended("")
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			d.Proxy.Close()
+		}()
+		// It is told, or cut off before that.
+		const told = "-ERR entraredis: proxy shuts down\r\n"
+		if rest, err := io.ReadAll(c[1].Conn); err != nil || string(rest) != told && len(rest) > 0 {
+			t.Errorf("got %q, %v", rest, err)
+		}
+		if s := d.Stats(); s.DialsWaiting != 0 {
+			t.Errorf("got %+v", s)
+		}
 		close(l.hold)
 		c[0].ended("")
+		<-closed
 	})
 }
