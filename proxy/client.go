@@ -67,7 +67,12 @@ func (c *client) serve() {
 	stop := context.AfterFunc(c.ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	err := c.carry()
+	var err error
+	if c.proxy.hub != nil {
+		err = newSession(c, c.proxy.hub).serve()
+	} else {
+		err = c.carry()
+	}
 	if cause := context.Cause(c.ctx); cause != nil {
 		err = cause
 	}
@@ -220,12 +225,7 @@ func dismiss(c net.Conn, line string) {
 // lastReply sends an error and waits until the client had a chance to read it:
 // closing with unread bytes would reset the connection, and take the error away.
 func lastReply(c net.Conn, line string) {
-	line = strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, line)
+	line = oneLine(line)
 	c.SetDeadline(time.Now().Add(lastWords))
 	if _, err := io.WriteString(c, "-"+line+"\r\n"); err != nil {
 		return
@@ -234,6 +234,16 @@ func lastReply(c net.Conn, line string) {
 		half.CloseWrite()
 		io.Copy(io.Discard, io.LimitReader(c, 1<<20))
 	}
+}
+
+// oneLine returns text as one line can hold it.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 func remote(c net.Conn) string {

@@ -46,6 +46,14 @@ type Proxy struct {
 	// handshake. Each is one of the cache's connections. Zero: none.
 	Spares int
 
+	// Upstreams says how clients share upstream connections. The zero value is
+	// UpstreamsDedicated.
+	Upstreams Upstreams
+
+	// Pipes is how many upstreams are shared, unless Upstreams is
+	// UpstreamsDedicated. Zero: 2.
+	Pipes int
+
 	// LoginTimeout bounds how long a client may take to authenticate, if Auth
 	// is set. Zero: 15 seconds.
 	LoginTimeout time.Duration
@@ -57,6 +65,7 @@ type Proxy struct {
 	once      sync.Once
 	log       *slog.Logger
 	upstreams *upstreams
+	hub       *hub       // nil if nothing is shared
 	spares    sync.Once  // they are kept
 	mu        sync.Mutex // guards the rest
 	clients   map[*client]struct{}
@@ -91,6 +100,13 @@ type Stats struct {
 	// LastDialFailure when; nil and zero before the first.
 	LastDialError   error
 	LastDialFailure time.Time
+
+	// With shared upstreams:
+	Pipes        int    // shared upstreams that are open
+	PipesLost    uint64 // that ended
+	CommandsLost uint64 // that were answered with an error because their pipe ended
+	Moves        uint64 // of a client to an upstream of its own
+	SlowReaders  uint64 // clients that were closed because they did not read
 }
 
 // Stats returns a snapshot.
@@ -142,6 +158,9 @@ func (p *Proxy) init() {
 		defer p.mu.Unlock()
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
 		p.upstreams = newUpstreams(p)
+		if p.Upstreams != UpstreamsDedicated {
+			p.hub = newHub(p)
+		}
 	})
 }
 
@@ -262,6 +281,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		}
 		select {
 		case <-left:
+			p.closeHub()
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -298,9 +318,16 @@ func (p *Proxy) Close() error {
 	for _, c := range p.all() {
 		c.end(errDraining)
 	}
+	p.closeHub()
 	<-left
 	p.upstreams.keepers.Wait()
 	return nil
+}
+
+func (p *Proxy) closeHub() {
+	if p.hub != nil {
+		p.hub.close()
+	}
 }
 
 func (p *Proxy) all() []*client {

@@ -143,3 +143,24 @@ func mayBlock(args [][]byte) bool {
 	}
 	return true
 }
+
+// LeavesNothing reports whether a command, answered, has left no state on its
+// connection and has been answered with one reply: the stateless ones, and
+// those that block. The arguments are those of [Stateless].
+func LeavesNothing(args [][]byte, all bool) bool {
+	if Stateless(args, all) {
+		return true
+	}
+	if len(args) == 0 {
+		return false
+	}
+	var b [maxName]byte
+	name, ok := appendUpper(b[:0], args[0])
+	if !ok {
+		return false
+	}
+	if string(name) == "WAIT" || string(name) == "WAITAOF" {
+		return true
+	}
+	return table[string(name)].Flags&FlagBlocking != 0
+}

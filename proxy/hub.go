@@ -1,0 +1,300 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/entraredis/entraredis/internal/resp"
+)
+
+// Upstreams says how clients share upstream connections.
+type Upstreams uint8
+
+const (
+	// UpstreamsDedicated gives every client an upstream of its own.
+	UpstreamsDedicated Upstreams = iota
+
+	// UpstreamsShared carries the commands of all clients over a few upstreams,
+	// as long as they leave no state on a connection. A client gets an upstream
+	// of its own for those that do, and keeps it while state is left.
+	UpstreamsShared
+
+	// UpstreamsAuto is UpstreamsShared, but a client that gets large replies has
+	// an upstream of its own too: for those, sharing costs more than it saves.
+	UpstreamsAuto
+)
+
+var upstreamsNames = [...]string{"dedicated", "shared", "auto"}
+
+// String returns "dedicated", "shared" or "auto".
+func (u Upstreams) String() string {
+	if int(u) < len(upstreamsNames) {
+		return upstreamsNames[u]
+	}
+	return "unknown"
+}
+
+// Set is the inverse of String. With Type it makes a flag.
+func (u *Upstreams) Set(name string) error {
+	for i, n := range upstreamsNames {
+		if n == name {
+			*u = Upstreams(i)
+			return nil
+		}
+	}
+	return errors.New(`not "dedicated", "shared" or "auto"`)
+}
+
+// Type is what a flag of this type is called in a help text.
+func (*Upstreams) Type() string { return "mode" }
+
+const (
+	defaultPipes = 2
+
+	// A client's own upstream that is clean again serves the next client that
+	// needs one: so many are kept, and so long.
+	maxReturned = 16
+	maxIdle     = time.Minute
+
+	// maxTrust is how long one is taken to be alive without a PING.
+	maxTrust = time.Second
+)
+
+// hub holds what the clients of a proxy share.
+type hub struct {
+	proxy  *Proxy
+	ctx    context.Context // of dials; ended by close
+	cancel context.CancelFunc
+	slots  []slot
+	next   atomic.Uint32
+
+	mu       sync.Mutex // guards the rest
+	closed   bool
+	returned []*returnedUpstream
+}
+
+// slot is the place of a pipe.
+type slot struct {
+	mu      sync.Mutex
+	pipe    *pipe // nil if there is none
+	dialing *dialing
+}
+
+// dialing is an attempt to open a pipe.
+type dialing struct {
+	done chan struct{}
+	err  error // once done
+}
+
+type returnedUpstream struct {
+	conn  net.Conn
+	since time.Time
+	timer *time.Timer
+}
+
+func newHub(p *Proxy) *hub {
+	n := p.Pipes
+	if n <= 0 {
+		n = defaultPipes
+	}
+	h := &hub{proxy: p, slots: make([]slot, n)}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
+}
+
+func (h *hub) nextSlot() int { return int(h.next.Add(1)) % len(h.slots) }
+
+// get returns the pipe of a slot, and opens it if there is none.
+func (h *hub) get(ctx context.Context, i int) (*pipe, error) {
+	s := &h.slots[i]
+	for {
+		s.mu.Lock()
+		if s.pipe != nil && !s.pipe.hasEnded() {
+			defer s.mu.Unlock()
+			return s.pipe, nil
+		}
+		d := s.dialing
+		if d == nil {
+			d = &dialing{done: make(chan struct{})}
+			s.dialing = d
+			go h.open(s, d)
+		}
+		s.mu.Unlock()
+		select {
+		case <-d.done:
+			if d.err != nil {
+				return nil, d.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// open opens a pipe, for all who wait for it.
+func (h *hub) open(s *slot, d *dialing) {
+	conn, err := h.proxy.Dialer.DialContext(h.ctx, "tcp", h.proxy.Addr)
+	if err != nil {
+		h.proxy.count(func(st *Stats) { st.dialFailed(err) })
+		err = &upstreamError{err}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dialing = nil
+	if d.err = err; err == nil {
+		s.pipe = newPipe(conn, h.lost)
+		if h.isClosed() {
+			s.pipe.close()
+		}
+		h.proxy.count(func(st *Stats) { st.Pipes++ })
+	}
+	close(d.done)
+}
+
+// lost is told by a pipe of its end. What it has not written goes over another.
+func (h *hub) lost(p *pipe, why error, waiting []parcel, commands []byte) {
+	h.proxy.count(func(st *Stats) { st.Pipes--; st.PipesLost++ })
+	for i := range h.slots {
+		s := &h.slots[i]
+		s.mu.Lock()
+		if s.pipe == p {
+			s.pipe = nil
+		}
+		s.mu.Unlock()
+	}
+	h.proxy.log.Debug("shared upstream ended", "cache", h.proxy.Addr, "reason", lossText(why))
+	for _, w := range waiting {
+		h.forward(w, commands[:w.size])
+		commands = commands[w.size:]
+	}
+}
+
+// forward sends commands that have not been sent.
+func (h *hub) forward(w parcel, commands []byte) {
+	for {
+		p, err := h.get(w.to.ctx, w.to.slot)
+		if err == nil {
+			if err = p.submit(w.to, commands, w.n); err == nil {
+				return
+			}
+			continue // it has ended already
+		}
+		var answer []byte
+		for range w.n {
+			answer = append(answer, "-"+oneLine(dialRefusal(err))+"\r\n"...)
+		}
+		if w.to.deliver(answer, w.n, w.size) {
+			w.to.flush()
+		}
+		return
+	}
+}
+
+// upstreamError is why an upstream cannot be opened.
+type upstreamError struct{ err error }
+
+func (e *upstreamError) Error() string { return e.err.Error() }
+func (e *upstreamError) Unwrap() error { return e.err }
+
+// own returns an upstream without any state, for one client.
+func (h *hub) own(ctx context.Context) (net.Conn, error) {
+	for {
+		conn, since := h.takeReturned()
+		if conn == nil {
+			break
+		}
+		if time.Since(since) < maxTrust || alive(conn) {
+			return conn, nil
+		}
+		conn.Close()
+	}
+	conn, err := h.proxy.Dialer.DialContext(ctx, "tcp", h.proxy.Addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		h.proxy.count(func(s *Stats) { s.dialFailed(err) })
+		return nil, &upstreamError{err}
+	}
+	return conn, nil
+}
+
+func (h *hub) takeReturned() (net.Conn, time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := len(h.returned) - 1
+	if last < 0 {
+		return nil, time.Time{}
+	}
+	r := h.returned[last]
+	h.returned = h.returned[:last]
+	r.timer.Stop()
+	return r.conn, r.since
+}
+
+// alive reports whether a connection answers.
+func alive(conn net.Conn) bool {
+	conn.SetDeadline(time.Now().Add(lastWords))
+	defer conn.SetDeadline(time.Time{})
+	if _, err := conn.Write(resp.AppendCommand(nil, "PING")); err != nil {
+		return false
+	}
+	frame, err := resp.NewReader(conn).ReadFrame()
+	return err == nil && string(frame) == "+PONG\r\n"
+}
+
+// giveBack takes an upstream on which no state is left and no reply is due.
+func (h *hub) giveBack(conn net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.returned) >= maxReturned {
+		conn.Close()
+		return
+	}
+	r := &returnedUpstream{conn: conn, since: time.Now()}
+	r.timer = time.AfterFunc(maxIdle, func() { h.expire(r) })
+	h.returned = append(h.returned, r)
+}
+
+func (h *hub) expire(r *returnedUpstream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, other := range h.returned {
+		if other == r {
+			h.returned = append(h.returned[:i], h.returned[i+1:]...)
+			r.conn.Close()
+			return
+		}
+	}
+}
+
+func (h *hub) isClosed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed
+}
+
+// close ends all upstreams of the hub.
+func (h *hub) close() {
+	h.cancel()
+	h.mu.Lock()
+	h.closed = true
+	for _, r := range h.returned {
+		r.timer.Stop()
+		r.conn.Close()
+	}
+	h.returned = nil
+	h.mu.Unlock()
+	for i := range h.slots {
+		s := &h.slots[i]
+		s.mu.Lock()
+		if s.pipe != nil {
+			s.pipe.close()
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,273 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/entraredis/entraredis/internal/resp"
+)
+
+// What a pipe may hold. Behind these bounds clients are not read from.
+const (
+	maxPending = 1 << 20 // bytes that wait to be written
+	maxDue     = 1 << 15 // commands without a reply
+)
+
+// pipe is an upstream that many clients share. What they send while a write is
+// under way goes out in the next one; replies come in the order of the commands,
+// and go to whoever is due the next one.
+//
+// A goroutine writes and one reads. The reader is the one that ends the pipe.
+type pipe struct {
+	conn net.Conn
+	// lost is called at the end, with the commands that have not been written
+	// and their bytes.
+	lost func(p *pipe, why error, waiting []parcel, commands []byte)
+
+	mu      sync.Mutex
+	work    sync.Cond // on mu: there is something to write, or the end
+	room    sync.Cond // on mu: there is room again, or the end
+	pending []byte    // not yet being written
+	waiting []parcel  // whose commands are in pending
+	sent    []parcel  // whose commands have been handed to Write
+	due     int       // commands without a reply
+	broken  error
+}
+
+// parcel is some commands of a client, one behind the other.
+type parcel struct {
+	to   *session
+	n    int // commands without a reply
+	size int // in bytes
+}
+
+var (
+	errPipeBroken = errors.New("pipe is broken")
+	errUnasked    = errors.New("a reply that no command asked for")
+)
+
+func newPipe(conn net.Conn, lost func(*pipe, error, []parcel, []byte)) *pipe {
+	p := &pipe{conn: conn, lost: lost}
+	p.work.L, p.room.L = &p.mu, &p.mu
+	go p.write()
+	go p.read()
+	return p
+}
+
+// submit takes commands of a client, once there is room for them. It returns
+// errPipeBroken, and nothing of them has been sent then.
+func (p *pipe) submit(to *session, commands []byte, n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.broken == nil && (len(p.pending) >= maxPending || p.due >= maxDue) {
+		p.room.Wait()
+	}
+	if p.broken != nil {
+		return errPipeBroken
+	}
+	p.pending = append(p.pending, commands...)
+	if last := len(p.waiting) - 1; last >= 0 && p.waiting[last].to == to {
+		p.waiting[last].n += n
+		p.waiting[last].size += len(commands)
+	} else {
+		p.waiting = append(p.waiting, parcel{to, n, len(commands)})
+	}
+	p.due += n
+	p.work.Signal()
+	return nil
+}
+
+// write writes what has gathered, until the pipe is broken.
+func (p *pipe) write() {
+	var batch []byte
+	for {
+		p.mu.Lock()
+		if len(p.pending) > 0 || p.broken != nil {
+			// Others may be about to add to it.
+			p.mu.Unlock()
+			runtime.Gosched()
+			p.mu.Lock()
+		}
+		for len(p.pending) == 0 && p.broken == nil {
+			p.work.Wait()
+		}
+		if p.broken != nil {
+			p.mu.Unlock()
+			return
+		}
+		batch, p.pending = p.pending, batch[:0]
+		p.sent = append(p.sent, p.waiting...)
+		p.waiting = p.waiting[:0]
+		p.room.Broadcast()
+		p.mu.Unlock()
+		if _, err := p.conn.Write(batch); err != nil {
+			// Replies to what went out before may still come.
+			p.stop(err)
+			p.conn.SetReadDeadline(time.Now().Add(lastWords))
+			return
+		}
+		if cap(batch) > 2*maxPending {
+			batch = nil
+		}
+	}
+}
+
+// stop lets nobody in any longer.
+func (p *pipe) stop(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken == nil {
+		p.broken = err
+	}
+	p.work.Broadcast()
+	p.room.Broadcast()
+}
+
+func (p *pipe) hasEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken != nil
+}
+
+// close ends the pipe.
+func (p *pipe) close() {
+	p.stop(net.ErrClosed)
+	p.conn.Close()
+}
+
+// read hands replies to those they are due, until the pipe ends.
+func (p *pipe) read() {
+	r := pipeReader{pipe: p}
+	in := buffer{}
+	var err error
+	for err == nil {
+		var b []byte
+		if b, err = in.read(p.conn); err == nil {
+			err = r.take(b)
+		}
+	}
+	in.release()
+	p.stop(err)
+	p.conn.Close()
+	p.mu.Lock()
+	flying := append(r.parcels, p.sent...)
+	waiting, commands := p.waiting, p.pending
+	p.sent, p.waiting, p.pending, p.due = nil, nil, nil, 0
+	err = p.broken // of a write that failed, if that was first
+	p.mu.Unlock()
+	for i, f := range flying {
+		f.to.fail(f, i == 0 && r.begun, err)
+	}
+	p.lost(p, err, waiting, commands)
+}
+
+// pipeReader is what the reading side knows.
+type pipeReader struct {
+	pipe     *pipe
+	replies  resp.Replies
+	parcels  []parcel // taken from sent
+	spent    []parcel // an array for the next ones
+	begun    bool     // part of a reply to parcels[0] has been handed over
+	pushing  bool     // inside a push, which is nobody's
+	answered int
+	touched  []*session
+}
+
+// take deals with what has come.
+func (r *pipeReader) take(b []byte) error {
+	defer r.flush()
+	for len(b) > 0 {
+		if r.replies.AtBoundary() {
+			if r.pushing = b[0] == '>'; !r.pushing && !r.next() {
+				return errUnasked
+			}
+		}
+		if r.pushing {
+			n, _, err := r.replies.Next(b)
+			if err != nil {
+				return err
+			}
+			b = b[n:]
+			continue
+		}
+		n, err := r.deliver(b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// next makes sure that somebody is due a reply.
+func (r *pipeReader) next() bool {
+	if len(r.parcels) > 0 {
+		return true
+	}
+	p := r.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.parcels, p.sent = p.sent, r.spent[:0]
+	r.spent = r.parcels
+	return len(r.parcels) > 0
+}
+
+// deliver hands over all that is at the beginning of b for the first parcel.
+func (r *pipeReader) deliver(b []byte) (n int, err error) {
+	f := &r.parcels[0]
+	replies := 0
+	for n < len(b) && f.n > 0 && (!r.replies.AtBoundary() || b[n] != '>') {
+		k, done, err := r.replies.Next(b[n:])
+		if err != nil {
+			return 0, err
+		}
+		n += k
+		if done {
+			f.n--
+			replies++
+		}
+	}
+	r.begun = !r.replies.AtBoundary()
+	to, size := f.to, 0
+	if f.n == 0 {
+		size = f.size
+		r.parcels = r.parcels[1:]
+	}
+	r.answered += replies
+	if to.deliver(b[:n], replies, size) {
+		r.touched = append(r.touched, to)
+	}
+	return n, nil
+}
+
+// flush lets the clients have what was handed over.
+func (r *pipeReader) flush() {
+	for i, s := range r.touched {
+		s.flush()
+		r.touched[i] = nil
+	}
+	r.touched = r.touched[:0]
+	if r.answered == 0 {
+		return
+	}
+	p := r.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.due >= maxDue {
+		p.room.Broadcast()
+	}
+	p.due -= r.answered
+	r.answered = 0
+}
+
+// lossText is what is said of a pipe that has ended with err.
+func lossText(err error) string {
+	if err == nil || err == io.EOF || errors.Is(err, net.ErrClosed) {
+		return "closed"
+	}
+	return err.Error()
+}

@@ -1,0 +1,335 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What a client may have under way on a pipe. Behind these bounds it is not
+// read from.
+const (
+	maxOwed      = 1 << 10   // commands without a reply
+	maxOwedBytes = 256 << 10 // of such commands
+
+	// maxUnread bounds the replies that a client may leave unread while it
+	// sends more, in bytes. Behind it it gets an upstream of its own, where
+	// Redis holds them.
+	maxUnread = 256 << 10
+
+	// hardUnread is where the reader of a pipe waits for the client, in bytes:
+	// at most until the client has taken nothing for maxStall. Then the client
+	// is closed. So long, at most, may one client hold up the others of its
+	// pipe, besides the time that its replies take to come.
+	hardUnread = 4 << 20
+	maxStall   = time.Second
+)
+
+// maxSharedReply is what makes a reply a large one, in bytes: with UpstreamsAuto
+// the client gets an upstream of its own then.
+const maxSharedReply = 32 << 10
+
+var (
+	errSlowReader = errors.New("client did not read its replies")
+	errCutReply   = errors.New("upstream ended inside a reply")
+)
+
+// session is a client of a proxy with shared upstreams.
+type session struct {
+	*client
+	hub    *hub
+	socket *socket
+	in     inbox
+
+	// Of the client's goroutine alone.
+	slot    int
+	pipe    *pipe
+	shared  bool // something was sent over a pipe, or over an upstream that was given back
+	request strict
+	stop    form // what stands where run ended
+
+	mu       sync.Mutex
+	owed     int           // replies due from pipes
+	bytes    int           // of the commands without a reply
+	out      []byte        // replies that nobody is writing
+	writing  int           // bytes of replies that drain is writing
+	draining bool          // drain runs
+	gone     bool          // the client takes nothing any longer
+	reply    int           // bytes of the reply that is coming
+	large    bool          // has had a large reply
+	taken    uint64        // bytes that the client has taken
+	wake     chan struct{} // closed by roused, if somebody waits for that
+}
+
+func newSession(c *client, h *hub) *session {
+	return &session{client: c, hub: h, socket: socketOf(c.conn), slot: h.nextSlot()}
+}
+
+// submit sends n commands over a pipe.
+func (s *session) submit(commands []byte, n int) error {
+	s.mu.Lock()
+	s.owed += n
+	s.bytes += len(commands)
+	s.mu.Unlock()
+	s.client.owed.Store(true)
+	s.active.Store(time.Now().UnixNano())
+	s.up.Add(uint64(len(commands)))
+	s.shared = true
+	for {
+		if s.pipe == nil {
+			var err error
+			if s.pipe, err = s.hub.get(s.ctx, s.slot); err != nil {
+				s.mu.Lock()
+				s.owed -= n
+				s.bytes -= len(commands)
+				s.mu.Unlock()
+				return err
+			}
+		}
+		err := s.pipe.submit(s, commands, n)
+		if err == nil {
+			return nil
+		}
+		// What was sent before and not written goes over another pipe just now.
+		if err := s.await(func() bool { return s.owed == n }); err != nil {
+			return err
+		}
+		s.pipe = nil
+	}
+}
+
+// await waits until a condition holds, which is looked at with the lock held
+// whenever replies have come or have been taken.
+func (s *session) await(holds func() bool) error {
+	for {
+		s.mu.Lock()
+		if holds() {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.wake == nil {
+			s.wake = make(chan struct{})
+		}
+		wake := s.wake
+		s.mu.Unlock()
+		select {
+		case <-wake:
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
+	}
+}
+
+// roused wakes who awaits something; with the lock held.
+func (s *session) roused() {
+	if s.wake != nil {
+		close(s.wake)
+		s.wake = nil
+	}
+}
+
+// settled waits until all replies have come.
+func (s *session) settled() error { return s.await(func() bool { return s.owed == 0 }) }
+
+// flushed waits until the client has taken all replies.
+func (s *session) flushed() error {
+	return s.await(func() bool { return s.gone || !s.draining && len(s.out) == 0 })
+}
+
+// mayAsk waits until the client may send more over pipes.
+func (s *session) mayAsk() error {
+	return s.await(func() bool {
+		return s.owed == 0 || s.owed < maxOwed && s.bytes < maxOwedBytes && len(s.out)+s.writing < maxUnread
+	})
+}
+
+// deliver takes bytes of replies, n of which they end; size is that of the
+// commands answered by now. It reports whether flush has to follow.
+func (s *session) deliver(b []byte, n, size int) (flush bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owed -= n
+	s.bytes -= size
+	if s.wake != nil {
+		s.roused()
+	}
+	if s.gone || len(b) == 0 {
+		return false
+	}
+	if s.reply += len(b); s.reply > maxSharedReply && n <= 1 {
+		s.large = true
+	}
+	if n > 0 {
+		s.reply = 0
+	}
+	flush = len(s.out) == 0 || s.unread() > hardUnread
+	if s.out == nil {
+		s.out = outBuffer()
+	}
+	s.out = append(s.out, b...)
+	return flush
+}
+
+// fail tells the client that commands were lost. If part of a reply is there
+// already, nothing can follow it.
+func (s *session) fail(f parcel, begun bool, err error) {
+	s.hub.proxy.count(func(st *Stats) { st.CommandsLost += uint64(f.n) })
+	if begun {
+		s.end(errCutReply)
+		s.deliver(nil, f.n, f.size)
+		return
+	}
+	line := "-ERR entraredis: the connection to the cache was lost (" + lossText(err) + "); this command may have run, and was not sent again\r\n"
+	if s.deliver([]byte(strings.Repeat(line, f.n)), f.n, f.size) {
+		s.flush()
+	}
+}
+
+// answer answers a command here, behind all others.
+func (s *session) answer(reply string) error {
+	if err := s.settled(); err != nil {
+		return err
+	}
+	if s.deliver([]byte(reply), 0, 0) {
+		s.flush()
+	}
+	return nil
+}
+
+// flush lets the client have what there is for it. It does not wait, unless
+// there is very much.
+func (s *session) flush() {
+	s.mu.Lock()
+	if !s.draining && len(s.out) > 0 && !s.gone {
+		if s.socket != nil {
+			n := s.socket.tryWrite(s.out)
+			s.took(n)
+			s.out = s.out[:copy(s.out, s.out[n:])]
+		}
+		if len(s.out) > 0 {
+			s.draining = true
+			go s.drain()
+		} else {
+			s.emptied()
+		}
+	}
+	over := s.unread() > hardUnread
+	s.mu.Unlock()
+	if over {
+		s.awaitReader()
+	}
+}
+
+func (s *session) unread() int { return len(s.out) + s.writing }
+
+// took counts what the client has taken; with the lock held.
+func (s *session) took(n int) {
+	s.taken += uint64(n)
+	s.down.Add(uint64(n))
+	s.active.Store(time.Now().UnixNano())
+	if s.wake != nil {
+		s.roused()
+	}
+}
+
+// emptied runs when the client has all there is; with the lock held.
+func (s *session) emptied() {
+	putOutBuffer(s.out)
+	s.out = nil
+	if s.owed == 0 {
+		s.client.owed.Store(false)
+	}
+}
+
+// drain writes to a client that does not take everything at once.
+func (s *session) drain() {
+	var b []byte
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.gone {
+		if len(s.out) == 0 {
+			s.draining = false
+			putOutBuffer(b)
+			s.emptied()
+			s.roused()
+			return
+		}
+		b, s.out = s.out, b[:0]
+		s.writing = len(b)
+		for rest := b; len(rest) > 0 && !s.gone; {
+			part := rest[:min(len(rest), largeBuffer)]
+			s.mu.Unlock()
+			_, err := s.conn.Write(part)
+			s.mu.Lock()
+			if err != nil {
+				s.gone = true
+				s.end(errLeft)
+				break
+			}
+			s.writing -= len(part)
+			rest = rest[len(part):]
+			s.took(len(part))
+		}
+	}
+	s.draining, s.writing, s.out = false, 0, nil
+	s.roused()
+}
+
+// awaitReader holds up the reader of a pipe for a client with many replies to
+// read, and ends the client if it reads none.
+func (s *session) awaitReader() {
+	timer := time.NewTimer(maxStall)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		if s.gone || s.unread() <= hardUnread {
+			s.mu.Unlock()
+			return
+		}
+		if s.wake == nil {
+			s.wake = make(chan struct{})
+		}
+		wake, taken := s.wake, s.taken
+		s.mu.Unlock()
+		select {
+		case <-wake:
+			s.mu.Lock()
+			if s.taken != taken {
+				timer.Reset(maxStall)
+			}
+			s.mu.Unlock()
+		case <-s.ctx.Done():
+			s.abandon()
+			return
+		case <-timer.C:
+			s.hub.proxy.count(func(st *Stats) { st.SlowReaders++ })
+			s.end(errSlowReader)
+			s.abandon()
+			return
+		}
+	}
+}
+
+// abandon drops replies from here on.
+func (s *session) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	if !s.draining {
+		s.out = nil
+	}
+	s.roused()
+}
+
+// outBuffers hold replies between a pipe and its clients.
+var outBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+
+func outBuffer() []byte { return outBuffers.Get().(*[smallBuffer]byte)[:0] }
+
+func putOutBuffer(b []byte) {
+	if cap(b) == smallBuffer {
+		outBuffers.Put((*[smallBuffer]byte)(b[:smallBuffer]))
+	}
+}

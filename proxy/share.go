@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+)
+
+const replyNoWait = "-ERR entraredis: WAIT and WAITAOF are about what was written on the same connection, and this client's writes went over a shared one; use dedicated upstreams\r\n"
+
+// serve does all there is to do for the client, and returns why it ended.
+func (s *session) serve() error {
+	var err error
+	defer s.in.release()
+	if s.proxy.Auth != nil {
+		begun, err := s.greet()
+		if err != nil {
+			return err
+		}
+		s.in.set(begun)
+	}
+	s.proxy.log.Debug("client connected", "client", remote(s.conn), "cache", s.proxy.Addr)
+	for err == nil {
+		if err = s.share(); err == nil {
+			err = s.dedicate()
+		}
+	}
+	if e, ok := errors.AsType[*upstreamError](err); ok {
+		s.finish()
+		s.say(dialRefusal(e.err))
+		return e.err
+	}
+	if err == errLeft || err == errUpstream {
+		s.finish()
+	}
+	s.abandon()
+	return err
+}
+
+// finish gives a client that asks for nothing more its last replies.
+func (s *session) finish() {
+	timer := time.AfterFunc(maxLinger, func() { s.end(errLeft) })
+	defer timer.Stop()
+	if s.settled() == nil {
+		s.flushed()
+	}
+}
+
+// share carries commands over pipes, until one stands in s.in that needs an
+// upstream of its own. No reply is due then.
+func (s *session) share() error {
+	need := 0
+	for {
+		if b := s.in.bytes(); len(b) > 0 && len(b) >= need {
+			if s.isHeavy() {
+				return s.settled()
+			}
+			n, count := s.run(b)
+			if count > 0 {
+				if err := s.submit(b[:n], count); err != nil {
+					return err
+				}
+				s.in.skip(n)
+				need = 0
+				if err := s.mayAsk(); err != nil {
+					return err
+				}
+				continue
+			}
+			switch f := s.stop; {
+			case f == partial && s.request.need <= maxRequest:
+				need = s.request.need
+			case f == whole:
+				done, err := s.local(b[:n])
+				if err != nil {
+					return err
+				}
+				if !done {
+					return s.settled()
+				}
+				s.in.skip(n)
+				need = 0
+				continue
+			default:
+				return s.settled()
+			}
+		}
+		if err := s.in.fill(s.conn, s.socket); err != nil {
+			return errLeft
+		}
+	}
+}
+
+// isHeavy reports whether the client is better off with an upstream of its own,
+// whatever it sends.
+func (s *session) isHeavy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owed == 0 && len(s.out)+s.writing >= maxUnread || s.large && s.proxy.Upstreams == UpstreamsAuto
+}
+
+// run finds the stateless commands at the beginning of b. If there is none, it
+// says in s.stop what there is, and n is its length if it is a whole command.
+func (s *session) run(b []byte) (n, count int) {
+	for n < len(b) && count < maxOwed {
+		k, f := s.request.read(b[n:])
+		if f != whole || k > maxRequest || n+k > maxOwedBytes && count > 0 || !s.request.stateless() {
+			if s.stop = f; count == 0 {
+				n = k
+			}
+			return n, count
+		}
+		n += k
+		count++
+	}
+	return n, count
+}
+
+// local answers the command last read, if that is the proxy's affair.
+func (s *session) local(command []byte) (done bool, err error) {
+	r := &s.request
+	switch {
+	case r.is("AUTH") && (r.n == 2 || r.n == 3):
+		username := []byte("default")
+		if r.n == 3 {
+			username = r.args[1]
+		}
+		if s.proxy.permits(username, r.args[r.n-1]) {
+			return true, s.answer(replyOK)
+		}
+		s.proxy.count(func(st *Stats) { st.LoginsFailed++ })
+		return true, s.answer(replyWrongPass)
+	case r.is("QUIT"):
+		if err := s.answer(replyOK); err != nil {
+			return true, err
+		}
+		return true, errLeft
+	case s.shared && (r.is("WAIT") || r.is("WAITAOF")):
+		return true, s.answer(replyNoWait)
+	}
+	return false, nil
+}

@@ -1,0 +1,366 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/entraredis/entraredis/internal/commands"
+	"github.com/entraredis/entraredis/internal/resp"
+)
+
+// returnAfter is how long a client that has left no state on its own upstream
+// has to be silent before it gives that back.
+const returnAfter = 2 * time.Second
+
+var past = time.Unix(1, 0)
+
+// stage is the time for which a client of a proxy with shared upstreams has one
+// of its own. While only transactions, watches and blocking commands have been
+// seen it is followed whether they have ended. Anything else that is stateful
+// makes the client keep its upstream for good, and from there on nothing is
+// looked at.
+type stage struct {
+	*session
+	upstream net.Conn
+	unhook   func() bool
+	kept     atomic.Bool // for good
+	lost     atomic.Bool // carryDown has ended
+
+	// Of the client's goroutine.
+	multi, watch bool
+	sent         uint64 // commands
+	long         resp.Requests
+
+	// Guarded by session.mu.
+	answered uint64
+	checks   []check
+}
+
+// check is a command whose effect is taken for given unless its reply is an
+// error.
+type check struct {
+	at   uint64 // the number of the command
+	exec bool
+}
+
+// dedicate carries the client over an upstream of its own, until no state is
+// left there; nil is returned then.
+func (s *session) dedicate() error {
+	s.client.owed.Store(true)
+	s.active.Store(time.Now().UnixNano())
+	upstream, err := s.hub.own(s.ctx)
+	if err != nil {
+		return err
+	}
+	t := &stage{session: s, upstream: upstream}
+	t.unhook = context.AfterFunc(s.ctx, func() { upstream.Close() })
+	s.hub.proxy.count(func(st *Stats) { st.Moves++ })
+	downEnded := make(chan error, 1)
+	go func() {
+		err := t.carryDown()
+		t.lost.Store(true)
+		if t.kept.Load() {
+			s.end(err)
+		} else {
+			s.conn.SetReadDeadline(past) // wake the client's goroutine, which knows what to do
+		}
+		downEnded <- err
+	}()
+
+	clean, err := t.carryUp()
+	if clean {
+		return t.leave(downEnded)
+	}
+	if err == nil {
+		err = s.carryUp(upstream, nil)
+	}
+	if err == errLeft && !t.lost.Load() {
+		s.awaitReplies(downEnded)
+	}
+	s.end(err)
+	<-downEnded
+	return err
+}
+
+// leave ends the stage of a client that has left no state. An upstream that
+// was lost does it no harm.
+func (t *stage) leave(downEnded chan error) error {
+	t.upstream.SetReadDeadline(past)
+	err := <-downEnded
+	t.shared = true
+	t.unhook()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.upstream.SetReadDeadline(time.Time{})
+		t.hub.giveBack(t.upstream)
+	} else {
+		t.upstream.Close()
+	}
+	t.mu.Lock()
+	t.large = false
+	t.mu.Unlock()
+	t.conn.SetReadDeadline(time.Time{})
+	return context.Cause(t.ctx) // which may have set the deadline before that
+}
+
+// carryUp carries commands until no state is left (clean is true), or the
+// upstream is kept for good (nil), or the client or upstream has ended.
+func (t *stage) carryUp() (clean bool, err error) {
+	for {
+		n, more := 0, false
+		if t.kept.Load() {
+			n = len(t.in.bytes())
+		} else if len(t.in.bytes()) > 0 {
+			if n, more, clean = t.follow(t.in.bytes()); clean {
+				return true, nil
+			}
+		} else {
+			more = true
+		}
+		if n > 0 {
+			if err := t.send(n); err != nil {
+				return false, err
+			}
+		}
+		if t.kept.Load() && len(t.in.bytes()) == 0 {
+			t.conn.SetReadDeadline(time.Time{})
+			if t.lost.Load() {
+				return false, errUpstream
+			}
+			return false, context.Cause(t.ctx)
+		}
+		if !more {
+			if n == 0 {
+				if err := t.refuseWait(); err != nil {
+					return false, err
+				}
+			}
+			continue
+		}
+		if clean, err := t.fill(); clean || err != nil {
+			return clean, err
+		}
+	}
+}
+
+func (t *stage) send(n int) error {
+	t.client.owed.Store(true)
+	t.active.Store(time.Now().UnixNano())
+	m, err := t.upstream.Write(t.in.bytes()[:n])
+	t.up.Add(uint64(m))
+	if err != nil {
+		return errUpstream
+	}
+	t.in.skip(n)
+	return nil
+}
+
+// fill reads more from the client. It reports true if the upstream is to be
+// given back, because nothing comes or it was lost.
+func (t *stage) fill() (clean bool, err error) {
+	for {
+		t.conn.SetReadDeadline(time.Now().Add(returnAfter))
+		if cause := context.Cause(t.ctx); cause != nil {
+			return false, cause
+		}
+		if !t.lost.Load() {
+			if err = t.in.fill(t.conn, t.socket); err == nil {
+				return false, nil
+			}
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				return false, errLeft
+			}
+			if cause := context.Cause(t.ctx); cause != nil {
+				return false, cause
+			}
+		}
+		switch clean := t.isClean() && len(t.in.bytes()) == 0; {
+		case clean:
+			return true, nil
+		case t.lost.Load():
+			return false, errUpstream
+		}
+	}
+}
+
+// isClean reports whether no state is left, no reply due, and none of earlier
+// times unread.
+func (t *stage) isClean() bool {
+	if t.kept.Load() || t.multi || t.watch || !t.long.AtBoundary() {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent == t.answered && !t.draining && len(t.out) == 0
+}
+
+// follow says how many bytes of b are to be sent, and whether more have to be
+// read for what follows them. It reports clean if the first command may
+// travel over a pipe again.
+func (t *stage) follow(b []byte) (n int, more, clean bool) {
+	for n < len(b) {
+		if !t.long.AtBoundary() {
+			k, done, err := t.long.Next(b[n:])
+			if err != nil {
+				t.keep()
+				return len(b), false, false
+			}
+			n += k
+			if done {
+				t.sent++
+			}
+			continue
+		}
+		k, f := t.request.read(b[n:])
+		switch {
+		case f == partial && t.request.need <= maxRequest:
+			return n, true, false
+		case f == odd || f == partial && t.request.n == 0:
+			t.keep()
+			return len(b), false, false
+		case f == partial:
+			t.effect()
+			m, _, err := t.long.Next(b[n:])
+			if err != nil {
+				t.keep()
+			}
+			n += m
+			continue
+		}
+		if n == 0 && k <= maxRequest && t.isClean() && t.mayReturn() {
+			return 0, false, true
+		}
+		if t.isWait() {
+			return n, false, false // refuseWait sees to it
+		}
+		t.effect()
+		if t.kept.Load() {
+			return len(b), false, false
+		}
+		t.sent++
+		n += k
+	}
+	return n, n == len(b), false
+}
+
+// mayReturn reports whether the command last read is for the pipes.
+func (t *stage) mayReturn() bool {
+	return !t.isHeavy() && t.request.stateless()
+}
+
+// keep keeps the upstream for good.
+func (t *stage) keep() { t.kept.Store(true) }
+
+// isWait reports whether the command last read is one that asks about the
+// connection's own writes, some of which went elsewhere.
+func (t *stage) isWait() bool {
+	return t.shared && !t.multi && (t.request.is("WAIT") || t.request.is("WAITAOF"))
+}
+
+// refuseWait answers the command for which isWait holds, once all others are.
+func (t *stage) refuseWait() error {
+	k, f := t.request.read(t.in.bytes())
+	if f != whole || !t.isWait() {
+		return nil
+	}
+	if err := t.await(func() bool { return t.sent == t.answered || t.lost.Load() }); err != nil {
+		return err
+	}
+	t.in.skip(k)
+	if err := t.answer(replyNoWait); err != nil {
+		return err
+	}
+	return t.flushed() // carryDown writes too
+}
+
+// effect follows what the command last read, of which at least the name is
+// known, leaves on the connection.
+func (t *stage) effect() {
+	r := &t.request
+	switch {
+	case r.is("MULTI"):
+		t.check(false)
+		t.multi = true
+	case r.is("EXEC"), r.is("DISCARD"):
+		t.check(r.is("EXEC"))
+		t.multi, t.watch = false, false
+	case r.is("WATCH"):
+		t.watch = true
+	case r.is("UNWATCH"):
+		if !t.multi {
+			t.check(false)
+			t.watch = false
+		}
+	case !commands.LeavesNothing(r.args[:r.n], r.all):
+		t.keep()
+	}
+}
+
+func (t *stage) check(exec bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.checks = append(t.checks, check{t.sent, exec})
+}
+
+// carryDown carries replies to the client, behind those that came over pipes.
+func (t *stage) carryDown() error {
+	if err := t.flushed(); err != nil {
+		return err
+	}
+	in := buffer{}
+	defer in.release()
+	var replies resp.Replies
+	for {
+		b, err := in.read(t.upstream)
+		if err != nil {
+			if err == io.EOF || errors.Is(err, net.ErrClosed) {
+				err = errUpstream
+			}
+			return err
+		}
+		ended := t.observe(&replies, b)
+		n, err := t.conn.Write(b)
+		t.down.Add(uint64(n))
+		if err != nil {
+			t.end(errLeft)
+			return errLeft
+		}
+		t.client.owed.Store(false)
+		t.active.Store(time.Now().UnixNano())
+		t.mu.Lock()
+		t.answered += ended
+		t.roused()
+		t.mu.Unlock()
+	}
+}
+
+// observe counts the replies that end in b and looks at those that matter.
+func (t *stage) observe(replies *resp.Replies, b []byte) (ended uint64) {
+	for len(b) > 0 && !t.kept.Load() {
+		n, done, err := replies.Next(b)
+		if err != nil {
+			t.keep()
+			return ended
+		}
+		b = b[n:]
+		if !done || replies.Type() == '>' {
+			continue
+		}
+		t.mu.Lock()
+		if len(t.checks) > 0 && t.checks[0].at == t.answered+ended {
+			aborted := t.checks[0].exec && bytes.HasPrefix(replies.Line(), []byte("EXECABORT"))
+			if replies.Type() == '-' && !aborted {
+				t.keep() // the transaction may stand
+			}
+			t.checks = t.checks[1:]
+		}
+		t.mu.Unlock()
+		ended++
+	}
+	return ended
+}

@@ -1,0 +1,111 @@
+package proxy
+
+import "github.com/entraredis/entraredis/internal/commands"
+
+// maxKept is how many arguments of a command are looked at. No stateless
+// command needs more to be told.
+const maxKept = 16
+
+// form says what strict made of some bytes.
+type form uint8
+
+const (
+	partial form = iota // the beginning of a command
+	whole
+	odd // anything else, which may still be a command to Redis
+)
+
+// strict reads commands of the one form that nobody can read in two ways: an
+// array of bulk strings, every length without sign and leading zero, every CRLF
+// in its place. Only these travel over a connection that others use: were the
+// end of one in doubt, the next client's command would be part of it.
+type strict struct {
+	args [maxKept][]byte
+	n    int  // of args
+	all  bool // args are all there are
+	need int  // of a partial command: no use to look again at fewer bytes
+}
+
+// read reads the command at the beginning of b and returns its length.
+func (c *strict) read(b []byte) (int, form) {
+	c.n, c.all, c.need = 0, true, len(b)+1
+	count, at, f := length(b, '*')
+	if f != whole {
+		return 0, f
+	}
+	if count == 0 {
+		return 0, odd
+	}
+	for i := range count {
+		size, k, f := length(b[at:], '$')
+		if f != whole {
+			return 0, f
+		}
+		end := at + k + size
+		if len(b) < end+2 {
+			c.need = end + 2
+			return 0, partial
+		}
+		if b[end] != '\r' || b[end+1] != '\n' {
+			return 0, odd
+		}
+		if i < maxKept {
+			c.args[i] = b[at+k : end]
+			c.n = i + 1
+		} else {
+			c.all = false
+		}
+		at = end + 2
+	}
+	return at, whole
+}
+
+// length reads a header line.
+func length(b []byte, kind byte) (v, n int, f form) {
+	if len(b) == 0 {
+		return 0, 0, partial
+	}
+	if b[0] != kind {
+		return 0, 0, odd
+	}
+	for n = 1; n < len(b); n++ {
+		c := b[n]
+		if c == '\r' {
+			switch {
+			case n == 1:
+				return 0, 0, odd
+			case n+1 == len(b):
+				return 0, 0, partial
+			case b[n+1] != '\n':
+				return 0, 0, odd
+			}
+			return v, n + 2, whole
+		}
+		if c < '0' || c > '9' || n > 1 && v == 0 || n > 9 {
+			return 0, 0, odd
+		}
+		v = v*10 + int(c-'0')
+	}
+	return 0, 0, partial
+}
+
+// stateless reports whether the command last read may travel over a pipe.
+func (c *strict) stateless() bool { return commands.Stateless(c.args[:c.n], c.all) }
+
+// is reports whether the command last read has that name, given in upper case.
+func (c *strict) is(name string) bool { return c.n > 0 && equalUpper(c.args[0], name) }
+
+func equalUpper(b []byte, upper string) bool {
+	if len(b) != len(upper) {
+		return false
+	}
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		if c != upper[i] {
+			return false
+		}
+	}
+	return true
+}
