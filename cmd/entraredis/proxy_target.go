@@ -24,11 +24,12 @@ const defaultListen = "127.0.0.1:6379"
 // targetOptions are the settings that a target may have of its own.
 type targetOptions struct {
 	cacheOptions
-	name, listen, unix, unixOwner      string
-	unixMode                           fileMode
-	proxyPasswordFile, tlsCert, tlsKey string
-	allowRemote                        bool
-	maxClients, maxDials, spares       uint
+	name, listen, unix, unixOwner       string
+	unixMode                            fileMode
+	proxyPasswordFile, tlsCert, tlsKey  string
+	allowRemote                         bool
+	maxClients, maxDials, spares, pipes uint
+	upstreams                           proxy.Upstreams
 }
 
 func newTargetOptions() *targetOptions {
@@ -47,6 +48,8 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.UintVar(&o.maxClients, "max-clients", 0, "clients connected at a time; 0 is any number")
 	f.UintVar(&o.maxDials, "max-dials", 16, "connections to the cache being opened at a time, other clients wait for their turn; 0 is any number")
 	f.UintVar(&o.spares, "spares", 1, "connections to the cache kept open ahead of need, so that the next client need not wait for a handshake")
+	f.Var(&o.upstreams, "upstreams", "how clients share upstreams: dedicated, shared or auto")
+	f.UintVar(&o.pipes, "pipes", 0, "upstreams that are shared, unless --upstreams is dedicated; 0 is 2")
 	f.StringVar(&o.name, "name", "", "`name` in logs and metrics (default the first label of HOST)")
 }
 
@@ -173,6 +176,7 @@ func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event
 	up.Source = dialer.Source
 	up.Proxy = &proxy.Proxy{
 		Dialer: dialer, Addr: t.addr, MaxClients: int(t.maxClients), MaxDials: int(t.maxDials), Spares: int(t.spares), Logger: log,
+		Upstreams: t.upstreams, Pipes: int(t.pipes),
 	}
 	if t.maxDials == 0 {
 		up.Proxy.MaxDials = -1 // any number; zero is the package's default
