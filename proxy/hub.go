@@ -69,7 +69,7 @@ type hub struct {
 	proxy  *Proxy
 	ctx    context.Context // of dials; ended by close
 	cancel context.CancelFunc
-	slots  []slot
+	slots  []slot // first those of RESP2, then as many of RESP3
 	next   atomic.Uint32
 
 	mu       sync.Mutex // guards the rest
@@ -79,6 +79,7 @@ type hub struct {
 
 // slot is the place of a pipe.
 type slot struct {
+	proto   int // that its pipe speaks
 	mu      sync.Mutex
 	pipe    *pipe // nil if there is none
 	dialing *dialing
@@ -92,6 +93,7 @@ type dialing struct {
 
 type returnedUpstream struct {
 	conn  net.Conn
+	left  handed
 	since time.Time
 	timer *time.Timer
 }
@@ -101,16 +103,28 @@ func newHub(p *Proxy) *hub {
 	if n <= 0 {
 		n = defaultPipes
 	}
-	h := &hub{proxy: p, slots: make([]slot, n)}
+	h := &hub{proxy: p, slots: make([]slot, 2*n)}
+	for i := range h.slots {
+		h.slots[i].proto = 2 + i/n
+	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
 
-func (h *hub) nextSlot() int { return int(h.next.Add(1)) % len(h.slots) }
+// nextSlot returns a slot for a client that has just come.
+func (h *hub) nextSlot() int { return int(h.next.Add(1) % uint32(len(h.slots)/2)) }
+
+// slotFor returns the slot that is like slot i but of the other protocol, or
+// i.
+func (h *hub) slotFor(i, proto int) int {
+	n := len(h.slots) / 2
+	return i%n + (proto-2)*n
+}
 
 // get returns the pipe of a slot, and opens it if there is none.
-func (h *hub) get(ctx context.Context, i int) (*pipe, error) {
-	s := &h.slots[i]
+func (h *hub) get(ctx context.Context, i int) (*pipe, error) { return h.pipeOf(ctx, &h.slots[i]) }
+
+func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 	for {
 		s.mu.Lock()
 		if s.pipe != nil && !s.pipe.hasEnded() {
@@ -141,12 +155,17 @@ func (h *hub) open(s *slot, d *dialing) {
 	if err != nil {
 		h.proxy.count(func(st *Stats) { st.dialFailed(err) })
 		err = &upstreamError{err}
+	} else if s.proto == 3 {
+		if err = exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1); err != nil {
+			conn.Close()
+			err = &upstreamError{err}
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dialing = nil
 	if d.err = err; err == nil {
-		s.pipe = newPipe(conn, h.lost)
+		s.pipe = newPipe(conn, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
 		if h.isClosed() {
 			s.pipe.close()
 		}
@@ -156,27 +175,24 @@ func (h *hub) open(s *slot, d *dialing) {
 }
 
 // lost is told by a pipe of its end. What it has not written goes over another.
-func (h *hub) lost(p *pipe, why error, waiting []parcel, commands []byte) {
+func (h *hub) lost(s *slot, p *pipe, why error, waiting []parcel, commands []byte) {
 	h.proxy.count(func(st *Stats) { st.Pipes--; st.PipesLost++ })
-	for i := range h.slots {
-		s := &h.slots[i]
-		s.mu.Lock()
-		if s.pipe == p {
-			s.pipe = nil
-		}
-		s.mu.Unlock()
+	s.mu.Lock()
+	if s.pipe == p {
+		s.pipe = nil
 	}
+	s.mu.Unlock()
 	h.proxy.log.Debug("shared upstream ended", "cache", h.proxy.Addr, "reason", lossText(why))
 	for _, w := range waiting {
-		h.forward(w, commands[:w.size])
+		h.forward(s, w, commands[:w.size])
 		commands = commands[w.size:]
 	}
 }
 
 // forward sends commands that have not been sent.
-func (h *hub) forward(w parcel, commands []byte) {
+func (h *hub) forward(s *slot, w parcel, commands []byte) {
 	for {
-		p, err := h.get(w.to.ctx, w.to.slot)
+		p, err := h.pipeOf(w.to.ctx, s)
 		if err == nil {
 			if err = p.submit(w.to, commands, w.n); err == nil {
 				return
@@ -200,19 +216,24 @@ type upstreamError struct{ err error }
 func (e *upstreamError) Error() string { return e.err.Error() }
 func (e *upstreamError) Unwrap() error { return e.err }
 
-// own returns an upstream without any state, for one client.
-func (h *hub) own(ctx context.Context) (net.Conn, error) {
+// own returns an upstream for one client, with its settings and no other state.
+func (h *hub) own(ctx context.Context, w *settings) (net.Conn, error) {
 	for {
-		conn, since := h.takeReturned()
-		if conn == nil {
+		r := h.takeReturned()
+		if r == nil {
 			break
 		}
-		if time.Since(since) < maxTrust || alive(conn) {
-			return conn, nil
+		if (time.Since(r.since) < maxTrust || alive(r.conn)) && w.settle(r.conn, r.left, h.proxy.Dialer.ClientName) == nil {
+			return r.conn, nil
 		}
-		conn.Close()
+		r.conn.Close()
 	}
 	conn, err := h.proxy.Dialer.DialContext(ctx, "tcp", h.proxy.Addr)
+	if err == nil {
+		if err = w.settle(conn, handed{proto: 2}, ""); err != nil {
+			conn.Close()
+		}
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -223,17 +244,17 @@ func (h *hub) own(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-func (h *hub) takeReturned() (net.Conn, time.Time) {
+func (h *hub) takeReturned() *returnedUpstream {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := len(h.returned) - 1
 	if last < 0 {
-		return nil, time.Time{}
+		return nil
 	}
 	r := h.returned[last]
 	h.returned = h.returned[:last]
 	r.timer.Stop()
-	return r.conn, r.since
+	return r
 }
 
 // alive reports whether a connection answers.
@@ -247,15 +268,16 @@ func alive(conn net.Conn) bool {
 	return err == nil && string(frame) == "+PONG\r\n"
 }
 
-// giveBack takes an upstream on which no state is left and no reply is due.
-func (h *hub) giveBack(conn net.Conn) {
+// giveBack takes an upstream on which nothing but settings is left and no reply
+// is due.
+func (h *hub) giveBack(conn net.Conn, left handed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || len(h.returned) >= maxReturned {
 		conn.Close()
 		return
 	}
-	r := &returnedUpstream{conn: conn, since: time.Now()}
+	r := &returnedUpstream{conn: conn, left: left, since: time.Now()}
 	r.timer = time.AfterFunc(maxIdle, func() { h.expire(r) })
 	h.returned = append(h.returned, r)
 }

@@ -44,11 +44,12 @@ type session struct {
 	in     inbox
 
 	// Of the client's goroutine alone.
-	slot    int
-	pipe    *pipe
-	shared  bool // something was sent over a pipe, or over an upstream that was given back
-	request strict
-	stop    form // what stands where run ended
+	slot     int
+	pipe     *pipe
+	shared   bool // something was sent over a pipe, or over an upstream that was given back
+	settings settings
+	request  strict
+	stop     form // what stands where run ended
 
 	mu       sync.Mutex
 	owed     int           // replies due from pipes
@@ -59,12 +60,13 @@ type session struct {
 	gone     bool          // the client takes nothing any longer
 	reply    int           // bytes of the reply that is coming
 	large    bool          // has had a large reply
+	kind     byte          // of the reply that came last, its type
 	taken    uint64        // bytes that the client has taken
 	wake     chan struct{} // closed by roused, if somebody waits for that
 }
 
 func newSession(c *client, h *hub) *session {
-	return &session{client: c, hub: h, socket: socketOf(c.conn), slot: h.nextSlot()}
+	return &session{client: c, hub: h, socket: socketOf(c.conn), slot: h.nextSlot(), settings: settings{proto: 2}}
 }
 
 // submit sends n commands over a pipe.
@@ -157,6 +159,9 @@ func (s *session) deliver(b []byte, n, size int) (flush bool) {
 	}
 	if s.gone || len(b) == 0 {
 		return false
+	}
+	if s.reply == 0 {
+		s.kind = b[0]
 	}
 	if s.reply += len(b); s.reply > maxSharedReply && n <= 1 {
 		s.large = true

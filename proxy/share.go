@@ -137,5 +137,5 @@ func (s *session) local(command []byte) (done bool, err error) {
 	case s.shared && (r.is("WAIT") || r.is("WAITAOF")):
 		return true, s.answer(replyNoWait)
 	}
-	return false, nil
+	return s.set()
 }

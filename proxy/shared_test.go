@@ -99,7 +99,7 @@ func TestOwnUpstreamIsGivenBack(t *testing.T) {
 			t.Errorf("got %+v", s)
 		}
 		// What cannot be seen to end is not given back, and neither is what stands.
-		for i, words := range [][]string{{"SELECT", "1"}, {"MULTI"}, {"WATCH", "k"}, {"SUBSCRIBE", "c"}, {"CLIENT", "SETNAME", "x"}, {"NOSUCH"}} {
+		for i, words := range [][]string{{"SELECT", "1"}, {"MULTI"}, {"WATCH", "k"}, {"SUBSCRIBE", "c"}, {"CLIENT", "ID"}, {"NOSUCH"}} {
 			c := d.connect()
 			c.send(words...)
 			if _, err := c.r.ReadFrame(); err != nil {

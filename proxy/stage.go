@@ -54,7 +54,7 @@ type check struct {
 func (s *session) dedicate() error {
 	s.client.owed.Store(true)
 	s.active.Store(time.Now().UnixNano())
-	upstream, err := s.hub.own(s.ctx)
+	upstream, err := s.hub.own(s.ctx, &s.settings)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (t *stage) leave(downEnded chan error) error {
 	t.unhook()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.upstream.SetReadDeadline(time.Time{})
-		t.hub.giveBack(t.upstream)
+		t.hub.giveBack(t.upstream, t.settings.left())
 	} else {
 		t.upstream.Close()
 	}

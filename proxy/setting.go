@@ -1,0 +1,174 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/entraredis/entraredis/internal/resp"
+)
+
+// Nearly every client begins with HELLO 3, CLIENT SETNAME or CLIENT SETINFO. If
+// these made it keep an upstream of its own, hardly anything would be shared.
+// So they travel over a pipe too, where they do no harm: the one to which HELLO
+// goes speaks that protocol already, and a name is seen in CLIENT LIST only. What
+// was accepted is said again on each upstream of the client's own.
+
+// maxSetting bounds a command that is kept to be said again, in bytes.
+const maxSetting = 1 << 10
+
+var errRefused = errors.New("upstream refuses a setting")
+
+// settings are what a client has set on its connection.
+type settings struct {
+	proto         int // 2 or 3
+	name          []byte
+	libName, libV []byte // as commands, like name
+}
+
+// set deals with the command last read if it makes a setting.
+func (s *session) set() (done bool, err error) {
+	r := &s.request
+	switch {
+	case r.is("HELLO"):
+		return s.hello()
+	case !r.is("CLIENT"):
+		return false, nil
+	case r.n == 3 && equalUpper(r.args[1], "SETNAME"):
+		err = s.keepIfAccepted(&s.settings.name)
+	case r.n == 4 && equalUpper(r.args[1], "SETINFO") && equalUpper(r.args[2], "LIB-NAME"):
+		err = s.keepIfAccepted(&s.settings.libName)
+	case r.n == 4 && equalUpper(r.args[1], "SETINFO") && equalUpper(r.args[2], "LIB-VER"):
+		err = s.keepIfAccepted(&s.settings.libV)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// keepIfAccepted sends the command last read over a pipe.
+func (s *session) keepIfAccepted(in *[]byte) error {
+	r := &s.request
+	command := resp.AppendCommandBytes(nil, r.args[:r.n]...)
+	if len(command) > maxSetting {
+		return s.answer("-ERR entraredis: client name is too long\r\n")
+	}
+	kind, err := s.ask(command)
+	if err == nil && kind == '+' {
+		*in = command
+	}
+	return err
+}
+
+// ask sends a command over a pipe behind all others, and returns the type of
+// its reply, which the client gets.
+func (s *session) ask(command []byte) (kind byte, err error) {
+	if err := s.settled(); err != nil {
+		return 0, err
+	}
+	if err := s.submit(command, 1); err != nil {
+		return 0, err
+	}
+	if err := s.settled(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kind, nil
+}
+
+// hello deals with a HELLO that asks for a protocol, with AUTH or without.
+func (s *session) hello() (done bool, err error) {
+	r := &s.request
+	auth := r.n == 5 && r.all && equalUpper(r.args[2], "AUTH")
+	if r.n != 2 && !auth || len(r.args[1]) != 1 || r.args[1][0] != '2' && r.args[1][0] != '3' {
+		return false, nil
+	}
+	proto := int(r.args[1][0] - '0')
+	if auth && !s.proxy.permits(r.args[3], r.args[4]) {
+		s.proxy.count(func(st *Stats) { st.LoginsFailed++ })
+		return true, s.answer(replyWrongPass)
+	}
+	if err := s.settled(); err != nil {
+		return true, err
+	}
+	before := s.settings.proto
+	s.speak(proto)
+	if s.pipe, err = s.hub.get(s.ctx, s.slot); err != nil {
+		s.speak(before)
+		if errors.Is(err, errRefused) {
+			return false, nil // the service has its own words for it
+		}
+		return true, err
+	}
+	kind, err := s.ask(resp.AppendCommand(nil, "HELLO", string(r.args[1])))
+	if err == nil && kind == '-' {
+		s.speak(before)
+	}
+	return true, err
+}
+
+// speak makes the pipes of a protocol the client's.
+func (s *session) speak(proto int) {
+	if proto != s.settings.proto {
+		s.settings.proto = proto
+		s.pipe = nil
+		s.slot = s.hub.slotFor(s.slot, proto)
+	}
+}
+
+// handed is what a connection that served another client still has of it.
+type handed struct {
+	proto int
+	named bool
+}
+
+// settle makes the client's settings on an upstream that has been left in some
+// state.
+func (w *settings) settle(conn net.Conn, left handed, defaultName string) error {
+	var commands []byte
+	n := 0
+	if w.proto != left.proto {
+		commands = resp.AppendCommand(commands, "HELLO", string(rune('0'+w.proto)))
+		n++
+	}
+	if w.name == nil && left.named {
+		commands = resp.AppendCommand(commands, "CLIENT", "SETNAME", defaultName)
+		n++
+	}
+	for _, c := range [][]byte{w.name, w.libName, w.libV} {
+		if c != nil {
+			commands = append(commands, c...)
+			n++
+		}
+	}
+	return exchange(conn, commands, n)
+}
+
+// left is what the settings leave on an upstream.
+func (w *settings) left() handed { return handed{w.proto, w.name != nil} }
+
+// exchange sends n commands, none of which may be refused.
+func exchange(conn net.Conn, commands []byte, n int) error {
+	if n == 0 {
+		return nil
+	}
+	conn.SetDeadline(time.Now().Add(defaultLoginTimeout))
+	defer conn.SetDeadline(time.Time{})
+	if _, err := conn.Write(commands); err != nil {
+		return err
+	}
+	replies := resp.NewReader(conn)
+	for range n {
+		frame, err := replies.ReadFrame()
+		if err != nil {
+			return err
+		}
+		if frame[0] == '-' {
+			return errors.Join(errRefused, errors.New(string(bytes.TrimSpace(slices.Clone(frame)))))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package proxy_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/entraredis/entraredis/internal/resp"
+	"github.com/entraredis/entraredis/proxy"
+)
+
+// frame sends a command and returns its reply.
+func (l *link) frame(words ...string) string {
+	l.Helper()
+	l.send(words...)
+	got, err := l.r.ReadFrame()
+	if err != nil {
+		l.Fatalf("%v: %v", words, err)
+	}
+	return string(got)
+}
+
+func TestProtocolsShareApart(t *testing.T) {
+	within(t, func(p *proxy.Proxy) { onePipe(p); p.Auth = proxy.Password("", "secret") }, func(d *door) {
+		two, three, again := d.connect(), d.connect(), d.connect()
+		two.do("+OK\r\n", "AUTH", "secret")
+		two.do("$-1\r\n", "GET", "none")
+		for _, c := range []*link{three, again} {
+			if got := c.frame("HELLO", "3", "AUTH", "default", "secret"); got[0] != '%' {
+				t.Fatalf("HELLO 3: got %q", got)
+			}
+		}
+		three.do("_\r\n", "GET", "none")
+		two.do("$-1\r\n", "GET", "none")
+		again.do("_\r\n", "GET", "none")
+		d.dials(2)
+		three.do("+OK\r\n", "MULTI") // on an upstream of its own, in its protocol
+		three.do("+QUEUED\r\n", "GET", "none")
+		three.do("*1\r\n_\r\n", "EXEC")
+		three.do("_\r\n", "GET", "none")
+		two.do("+OK\r\n", "MULTI") // on the same, in its own
+		two.do("+QUEUED\r\n", "GET", "none")
+		two.do("*1\r\n$-1\r\n", "EXEC")
+		two.do("$-1\r\n", "GET", "none")
+		d.dials(3)
+		again.do(wrongPass, "HELLO", "2", "AUTH", "x", "wrong")
+		again.do("_\r\n", "GET", "none")
+		if got := again.frame("HELLO", "2"); got[0] != '*' {
+			t.Errorf("HELLO 2: got %q", got)
+		}
+		again.do("$-1\r\n", "GET", "none")
+		if got := again.frame("HELLO", "4"); !strings.HasPrefix(got, "-NOPROTO") {
+			t.Errorf("HELLO 4: got %q", got)
+		}
+		if s := d.Stats(); s.Pipes != 2 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// What a client has set is set on its own upstream, and not on the next
+// client's.
+func TestSettingsFollow(t *testing.T) {
+	redis := realRedis(t)
+	p := &proxy.Proxy{Upstreams: proxy.UpstreamsShared, Pipes: 1}
+	addr := realDoor(t, p, func() (net.Conn, error) { return net.Dial("unix", redis) })
+	connect := func() *link {
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return &link{t, c, resp.NewReader(c)}
+	}
+	named := connect()
+	named.do("+OK\r\n", "CLIENT", "SETNAME", "one")
+	if got := named.frame("CLIENT", "SETNAME", "two words"); got[0] != '-' {
+		t.Errorf("got %q", got)
+	}
+	named.do("+PONG\r\n", "PING")
+	for range 3 {
+		named.do("+OK\r\n", "MULTI")
+		named.do("+QUEUED\r\n", "CLIENT", "GETNAME") // keeps it
+		named.do("*1\r\n$3\r\none\r\n", "EXEC")
+	}
+	other := connect()
+	other.do("+OK\r\n", "CLIENT", "SETNAME", "three")
+	other.do("+OK\r\n", "WATCH", "k")
+	other.do("+OK\r\n", "UNWATCH")
+	other.do("+PONG\r\n", "PING") // and its upstream is given back
+	last := connect()
+	last.do("$-1\r\n", "CLIENT", "GETNAME")
+	if s := p.Stats(); s.Moves != 3 {
+		t.Errorf("got %+v, want each of three clients moved", s)
+	}
+}
