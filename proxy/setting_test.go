@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/entraredis/entraredis/internal/resp"
 	"github.com/entraredis/entraredis/proxy"
@@ -37,10 +38,12 @@ func TestProtocolsShareApart(t *testing.T) {
 		three.do("+OK\r\n", "MULTI") // on an upstream of its own, in its protocol
 		three.do("+QUEUED\r\n", "GET", "none")
 		three.do("*1\r\n_\r\n", "EXEC")
+		synctest.Wait() // until the proxy, too, knows that the client has that
 		three.do("_\r\n", "GET", "none")
 		two.do("+OK\r\n", "MULTI") // on the same, in its own
 		two.do("+QUEUED\r\n", "GET", "none")
 		two.do("*1\r\n$-1\r\n", "EXEC")
+		synctest.Wait()
 		two.do("$-1\r\n", "GET", "none")
 		d.dials(3)
 		again.do(wrongPass, "HELLO", "2", "AUTH", "x", "wrong")

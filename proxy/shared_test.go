@@ -3,6 +3,8 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -69,6 +71,7 @@ func TestTransactionsAreApart(t *testing.T) {
 		a.do("+QUEUED\r\n", "INCR", "k")
 		b.do(":1\r\n", "INCR", "k") // neither queued nor unseen by the watch
 		a.do("*-1\r\n", "EXEC")
+		synctest.Wait()
 		a.do("$1\r\n1\r\n", "GET", "k")
 
 		pipeline := resp.AppendCommand(nil, "GET", "k")
@@ -118,6 +121,7 @@ func TestReturnedUpstreamEnds(t *testing.T) {
 		c := d.connect()
 		c.do("+OK\r\n", "MULTI")
 		c.do("+OK\r\n", "DISCARD")
+		synctest.Wait() // until the proxy, too, knows that the client has that
 		c.do("+PONG\r\n", "PING")
 		pass(2 * time.Minute)
 		if s := d.Dialer.Stats(); s.Open != 1 {
@@ -222,7 +226,6 @@ type upstreams struct {
 type upstream struct {
 	net.Conn
 	frozen chan struct{} // Read waits for it, if not nil
-	fails  bool          // Write does
 }
 
 func (u *upstream) Read(p []byte) (int, error) {
@@ -418,5 +421,29 @@ func TestUpstreamsFlag(t *testing.T) {
 	}
 	if got := proxy.Upstreams(9).String(); got != "unknown" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestSharedHalfClosed(t *testing.T) {
+	for _, mode := range []proxy.Upstreams{proxy.UpstreamsShared, proxy.UpstreamsAuto} {
+		redis := realRedis(t)
+		addr := realDoor(t, &proxy.Proxy{Upstreams: mode}, func() (net.Conn, error) { return net.Dial("unix", redis) })
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		big := strings.Repeat("v", 60<<10)
+		pipeline := resp.AppendCommand(nil, "SET", "big", big)
+		want := "+OK\r\n"
+		for range 100 {
+			pipeline = resp.AppendCommand(pipeline, "GET", "big")
+			want += fmt.Sprintf("$%d\r\n%s\r\n", len(big), big)
+		}
+		c.Write(pipeline)
+		c.(*net.TCPConn).CloseWrite()
+		if got, err := io.ReadAll(c); err != nil || string(got) != want {
+			t.Errorf("%v: got %d bytes, %v, want %d", mode, len(got), err, len(want))
+		}
 	}
 }
