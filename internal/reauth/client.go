@@ -121,11 +121,11 @@ func (t *Tracker) sent(e entry) {
 		t.queue.push(e) // an end of CLIENT REPLY OFF is still to be told from what is ours
 		return
 	}
-	if t.off && e.kind != replyOn {
+	if t.off && e.kind != replyOn && e.kind != replyOff {
 		// Nothing tells how these end. They are one run, however many they
 		// are: behind CLIENT REPLY OFF nobody reads.
 		t.unseenTx = t.unseenTx || e.kind == multi || e.kind == exec || e.kind == discard
-		t.multi = e.kind == multi || t.multi && (e.kind != exec && e.kind != discard || !t.trusted[e.kind-exec])
+		t.multi = e.kind == multi || t.multi && !t.endsForCertain(e.kind)
 		t.queue.push(entry{kind: plain, n: 1})
 		return
 	}
@@ -138,11 +138,7 @@ func (t *Tracker) sent(e entry) {
 		t.multi = true
 		t.txOpen++
 	case exec, discard:
-		// Where EXEC is refused the transaction stays open (Redis 6.0): only
-		// where it has been seen to work is the end taken for granted.
-		if t.trusted[e.kind-exec] && t.requests.Args() == 1 {
-			t.multi = false
-		}
+		t.multi = t.multi && !t.endsForCertain(e.kind)
 		t.txOpen++
 	case reset:
 		t.txOpen++
@@ -170,15 +166,26 @@ func (t *Tracker) sent(e entry) {
 		}
 		t.monOpen++
 	case replyOff:
-		t.off, t.unseenTx = true, false
+		t.unseenTx = t.unseenTx && t.off
+		t.off = true
+		t.switches++
+		e.n = t.switches
 	case replyOn:
 		t.off, t.unseenTx = false, false
+		t.switches++
 	case replySkip:
 		t.skipNext = true
 	case replicate:
 		t.stop(Replicating)
 	}
 	t.queue.push(e)
+}
+
+// endsForCertain reports whether the command just read, of that kind, ends a
+// transaction. Where EXEC is refused the transaction stays open (Redis 6.0):
+// only where it has been seen to work is the end taken for granted.
+func (t *Tracker) endsForCertain(k kind) bool {
+	return (k == exec || k == discard) && t.trusted[k-exec] && t.requests.Args() == 1
 }
 
 // followableInMulti: what is queued by MULTI takes effect at EXEC, inside a

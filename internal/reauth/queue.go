@@ -38,7 +38,8 @@ type entry struct {
 	family family // of subscribe and unsubscribe
 	login  bool   // hello: carries AUTH
 	// n: commands in a run of plain ones; confirmations due of an
-	// (un)subscription, 0 meaning one for each that stands; version of hello.
+	// (un)subscription, 0 meaning one for each that stands; version of hello;
+	// of CLIENT REPLY OFF how many of OFF and ON were sent up to it.
 	n int
 	// answer: what the client sees in place of the reply to an AUTH of ours.
 	answer answer

@@ -257,8 +257,11 @@ func (t *Tracker) ended() {
 	case monitor:
 		t.monOpen--
 		t.seenMonitor = ok
-	case replyOff:
-		t.off = false // refused
+	case replyOff: // refused
+		if e.n != t.switches {
+			break // what was sent since says how it is
+		}
+		t.off = false
 		if t.unseenTx {
 			t.stop(Unfollowable)
 		}

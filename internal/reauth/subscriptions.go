@@ -59,17 +59,7 @@ func (t *Tracker) subscription() bool {
 	stood := t.seenSubs.count[of]
 	t.seenSubs.confirm(of, t.replies.LastInt())
 	t.named(of, ends)
-	if t.queue.awaits(replySkip) {
-		// A push is no reply, so it has not told yet how the CLIENT REPLY SKIP
-		// ended; but a refusal would have come before this confirmation.
-		next := t.queue.at(1)
-		if next != nil && next.kind == skipped {
-			next = t.queue.at(2)
-		}
-		if next != nil && (next.kind == subscribe || next.kind == unsubscribe) {
-			t.dropUnseen()
-		}
-	}
+	t.dropSkips()
 	k := subscribe
 	if ends {
 		k = unsubscribe
@@ -86,4 +76,20 @@ func (t *Tracker) subscription() bool {
 		t.queue.pop()
 	}
 	return true
+}
+
+// dropSkips drops the CLIENT REPLY SKIPs, and what they were for, that stand
+// before the (un)subscription whose confirmation has come. A push is no reply,
+// so it has not told yet how they ended; but a refusal would have come before.
+func (t *Tracker) dropSkips() {
+	i := 0
+	for e := t.queue.at(i); e != nil && (e.kind == replySkip || e.kind == skipped); e = t.queue.at(i) {
+		i++
+	}
+	if e := t.queue.at(i); e == nil || e.kind != subscribe && e.kind != unsubscribe {
+		return
+	}
+	for t.queue.awaits(replySkip) {
+		t.dropUnseen()
+	}
 }

@@ -86,6 +86,7 @@ type Tracker struct {
 	inFlight int    // AUTH of ours not answered yet
 	monOpen  int    // MONITOR not answered yet
 	off      bool   // behind CLIENT REPLY OFF
+	switches int    // CLIENT REPLY OFF and ON sent
 	unseenTx bool   // a transaction was begun or ended there
 	skipNext bool   // behind CLIENT REPLY SKIP
 	prefixed bool   // behind ASKING or CLIENT CACHING
