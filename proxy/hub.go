@@ -151,10 +151,9 @@ func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 
 // open opens a pipe, for all who wait for it.
 func (h *hub) open(s *slot, d *dialing) {
-	conn, err := h.proxy.Dialer.DialContext(h.ctx, "tcp", h.proxy.Addr)
+	conn, err := h.proxy.upstreams.dial(h.ctx, nil)
 	if err != nil {
-		h.proxy.count(func(st *Stats) { st.dialFailed(err) })
-		err = &upstreamError{err}
+		err = h.refused(err)
 	} else if s.proto == 3 {
 		if err = exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1); err != nil {
 			conn.Close()
@@ -228,7 +227,7 @@ func (h *hub) own(ctx context.Context, w *settings) (net.Conn, error) {
 		}
 		r.conn.Close()
 	}
-	conn, err := h.proxy.Dialer.DialContext(ctx, "tcp", h.proxy.Addr)
+	conn, err := h.proxy.upstreams.dial(ctx, nil)
 	if err == nil {
 		if err = w.settle(conn, handed{proto: 2}, ""); err != nil {
 			conn.Close()
@@ -238,10 +237,17 @@ func (h *hub) own(ctx context.Context, w *settings) (net.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		h.proxy.count(func(s *Stats) { s.dialFailed(err) })
-		return nil, &upstreamError{err}
+		return nil, h.refused(err)
 	}
 	return conn, nil
+}
+
+// refused counts an upstream that could not be opened.
+func (h *hub) refused(err error) error {
+	if err != errDraining {
+		h.proxy.count(func(s *Stats) { s.dialFailed(err) })
+	}
+	return &upstreamError{err}
 }
 
 func (h *hub) takeReturned() *returnedUpstream {

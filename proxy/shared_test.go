@@ -447,3 +447,77 @@ func TestSharedHalfClosed(t *testing.T) {
 		}
 	}
 }
+
+// Clients that need an upstream of their own all at once, as behind a failover,
+// wait for their turn as those of dedicated upstreams do.
+func TestOwnUpstreamsWaitTheirTurn(t *testing.T) {
+	l := &line{}
+	within(t, func(p *proxy.Proxy) {
+		onePipe(p)
+		p.MaxDials = 2
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		all := make([]*link, 6)
+		for i := range all {
+			all[i] = d.connect()
+			all[i].send("MULTI")
+			synctest.Wait()
+		}
+		if s := d.Stats(); s.Dialing != 2 || s.DialsWaiting != 4 || l.dials() != 2 {
+			t.Errorf("got %+v and %d dials, want 2 and 4 that wait", s, l.dials())
+		}
+		close(l.hold)
+		for _, c := range all {
+			c.want("+OK\r\n")
+		}
+		if s := d.Stats(); s.Dialing != 0 || s.DialsWaiting != 0 || s.DialFailures != 0 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// Many clients of one pipe that cannot be opened are one dial, and the pauses
+// between dials hold for pipes as well.
+func TestPipeBacksOff(t *testing.T) {
+	l := &line{sever: true}
+	within(t, func(p *proxy.Proxy) {
+		onePipe(p)
+		p.Dialer.ConnectTimeout = time.Second
+		l.through(p)
+	}, func(d *door) {
+		for range 3 {
+			c := d.connect()
+			c.send("PING")
+			c.ended("-ERR entraredis: cache:6380: cache does not answer: connection refused\r\n")
+		}
+		if n := l.dials(); n < 2 || n > 6 {
+			t.Errorf("got %d dials", n)
+		}
+		for i, at := range l.at[1:] {
+			if pause := at.Sub(l.at[i]); pause < 50*time.Millisecond {
+				t.Errorf("got dial %d %v behind the last one, want 50 ms at least", i+1, pause)
+			}
+		}
+		l.setSevered(false)
+		pass(2 * time.Second)
+		c := d.connect()
+		c.do("+PONG\r\n", "PING")
+	})
+}
+
+func TestOwnUpstreamIsASpare(t *testing.T) {
+	within(t, func(p *proxy.Proxy) {
+		onePipe(p)
+		p.Spares = 1
+	}, func(d *door) {
+		synctest.Wait()
+		c := d.connect()
+		c.do("+OK\r\n", "SELECT", "1")
+		c.do("$-1\r\n", "GET", "k")
+		synctest.Wait()
+		if s := d.Stats(); s.SparesTaken != 1 || s.Spares != 1 {
+			t.Errorf("got %+v, want a spare taken and replaced", s)
+		}
+	})
+}

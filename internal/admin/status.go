@@ -59,6 +59,15 @@ type targetView struct {
 	BytesUp      uint64            `json:"bytes_up"`
 	BytesDown    uint64            `json:"bytes_down"`
 	Upstreams    int64             `json:"upstreams"`
+	Shared       int               `json:"shared_upstreams"`
+	SharedLost   uint64            `json:"shared_upstreams_lost"`
+	CommandsLost uint64            `json:"commands_lost"`
+	Moves        uint64            `json:"client_moves"`
+	SlowReaders  uint64            `json:"slow_readers"`
+	Dialing      int               `json:"dialing"`
+	DialsWaiting int               `json:"dials_waiting"`
+	Spares       int               `json:"spares"`
+	SparesTaken  uint64            `json:"spares_taken"`
 	Dials        uint64            `json:"dials"`
 	DialFailures map[string]uint64 `json:"dial_failures"`
 	DialError    string            `json:"dial_error"`
@@ -113,6 +122,8 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		Refreshes: t.Token.Refreshes, Failures: t.Token.Failures, TokenError: words(t.Token.LastError),
 		Clients: t.Proxy.Clients, Accepted: t.Proxy.Accepted, Refused: t.Proxy.Refused, LoginsFailed: t.Proxy.LoginsFailed,
 		BytesUp: t.Proxy.BytesUp, BytesDown: t.Proxy.BytesDown,
+		Shared: t.Proxy.Pipes, SharedLost: t.Proxy.PipesLost, CommandsLost: t.Proxy.CommandsLost, Moves: t.Proxy.Moves, SlowReaders: t.Proxy.SlowReaders,
+		Dialing: t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
 		Upstreams: t.Dialer.Open, Dials: t.Dialer.Dials, DialFailures: map[string]uint64{}, DialError: words(t.Proxy.LastDialError),
 		Reauths: t.Dialer.Reauths, Refusals: t.Dialer.ReauthRefused, Deferred: t.Dialer.Deferred, Expired: t.Dialer.Expired,
 		Minutes: []minuteView{}, Events: []eventView{},
@@ -148,7 +159,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		"state": state, "problem": v.Problem, "listen": strings.Join(v.Listen, ", "), "username": orDash(v.Username),
 		"expires": expires, "refresh": refresh, "refreshes": fmt.Sprintf("%d, %d failed", v.Refreshes, v.Failures),
 		"clients": fmt.Sprint(v.Clients), "accepted": fmt.Sprintf("%d, %d refused, %d wrong passwords", v.Accepted, v.Refused, v.LoginsFailed),
-		"upstreams": fmt.Sprint(v.Upstreams), "dials": fmt.Sprintf("%d, failed: %s", v.Dials, tally(v.DialFailures)), "dialerror": v.DialError,
+		"upstreams": fmt.Sprintf("%d, %d shared, %d spare", v.Upstreams, v.Shared, v.Spares), "dials": fmt.Sprintf("%d, failed: %s", v.Dials, tally(v.DialFailures)), "dialerror": v.DialError,
 		"reauths": fmt.Sprintf("%d, %d refused", v.Reauths, v.Refusals), "deferred": tally(v.Deferred), "expired": fmt.Sprint(v.Expired),
 		"bytes": size(v.BytesUp) + " up, " + size(v.BytesDown) + " down",
 	}
