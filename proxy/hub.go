@@ -53,7 +53,8 @@ func (u *Upstreams) Set(name string) error {
 func (*Upstreams) Type() string { return "mode" }
 
 const (
-	defaultPipes = 2
+	defaultPipes        = 2
+	defaultReplyTimeout = 30 * time.Second
 
 	// A client's own upstream that is clean again serves the next client that
 	// needs one: so many are kept, and so long.
@@ -69,7 +70,8 @@ type hub struct {
 	proxy  *Proxy
 	ctx    context.Context // of dials; ended by close
 	cancel context.CancelFunc
-	slots  []slot // first those of RESP2, then as many of RESP3
+	limit  time.Duration // see Proxy.ReplyTimeout
+	slots  []slot        // first those of RESP2, then as many of RESP3
 	next   atomic.Uint32
 
 	mu       sync.Mutex // guards the rest
@@ -103,7 +105,10 @@ func newHub(p *Proxy) *hub {
 	if n <= 0 {
 		n = defaultPipes
 	}
-	h := &hub{proxy: p, slots: make([]slot, 2*n)}
+	h := &hub{proxy: p, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
+	if h.limit == 0 {
+		h.limit = defaultReplyTimeout
+	}
 	for i := range h.slots {
 		h.slots[i].proto = 2 + i/n
 	}
@@ -164,7 +169,7 @@ func (h *hub) open(s *slot, d *dialing) {
 	defer s.mu.Unlock()
 	s.dialing = nil
 	if d.err = err; err == nil {
-		s.pipe = newPipe(conn, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
+		s.pipe = newPipe(conn, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
 		if h.isClosed() {
 			s.pipe.close()
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/entraredis/entraredis/internal/resp"
@@ -24,6 +25,9 @@ const (
 // A goroutine writes and one reads. The reader is the one that ends the pipe.
 type pipe struct {
 	conn net.Conn
+	// limit is how long upstream may be silent while replies are due; 0 = for
+	// ever.
+	limit time.Duration
 	// lost is called at the end, with the commands that have not been written
 	// and their bytes.
 	lost func(p *pipe, why error, waiting []parcel, commands []byte)
@@ -35,7 +39,11 @@ type pipe struct {
 	waiting []parcel  // whose commands are in pending
 	sent    []parcel  // whose commands have been handed to Write
 	due     int       // commands without a reply
+	since   time.Time // of when there are any
 	broken  error
+	timer   *time.Timer // for limit
+
+	heard atomic.Int64 // when something came last, as Unix nanoseconds
 }
 
 // parcel is some commands of a client, one behind the other.
@@ -50,9 +58,14 @@ var (
 	errUnasked    = errors.New("a reply that no command asked for")
 )
 
-func newPipe(conn net.Conn, lost func(*pipe, error, []parcel, []byte)) *pipe {
-	p := &pipe{conn: conn, lost: lost}
+func newPipe(conn net.Conn, limit time.Duration, lost func(*pipe, error, []parcel, []byte)) *pipe {
+	p := &pipe{conn: conn, limit: limit, lost: lost}
 	p.work.L, p.room.L = &p.mu, &p.mu
+	if limit > 0 {
+		p.mu.Lock()
+		p.timer = time.AfterFunc(limit, p.listen)
+		p.mu.Unlock()
+	}
 	go p.write()
 	go p.read()
 	return p
@@ -75,6 +88,9 @@ func (p *pipe) submit(to *session, commands []byte, n int) error {
 		p.waiting[last].size += len(commands)
 	} else {
 		p.waiting = append(p.waiting, parcel{to, n, len(commands)})
+	}
+	if p.due == 0 {
+		p.since = time.Now()
 	}
 	p.due += n
 	p.work.Signal()
@@ -116,6 +132,37 @@ func (p *pipe) write() {
 	}
 }
 
+// listen ends the pipe if upstream has been silent for too long, and looks
+// again when that may be so.
+func (p *pipe) listen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil {
+		return
+	}
+	left := p.limit
+	if p.due > 0 {
+		heard := time.Unix(0, p.heard.Load())
+		if heard.Before(p.since) {
+			heard = p.since
+		}
+		left -= time.Since(heard)
+	}
+	if left > 0 {
+		p.timer.Reset(left)
+		return
+	}
+	p.broken = silence(p.limit)
+	p.work.Broadcast()
+	p.room.Broadcast()
+	p.conn.Close()
+}
+
+// silence is the error of a pipe that was silent for so long.
+type silence time.Duration
+
+func (s silence) Error() string { return "no reply for " + time.Duration(s).String() }
+
 // stop lets nobody in any longer.
 func (p *pipe) stop(err error) {
 	p.mu.Lock()
@@ -147,7 +194,9 @@ func (p *pipe) read() {
 	for err == nil {
 		var b []byte
 		if b, err = in.read(p.conn); err == nil {
+			p.heard.Store(time.Now().UnixNano())
 			err = r.take(b)
+			p.heard.Store(time.Now().UnixNano()) // it may have waited for a client
 		}
 	}
 	in.release()
@@ -157,6 +206,9 @@ func (p *pipe) read() {
 	flying := append(r.parcels, p.sent...)
 	waiting, commands := p.waiting, p.pending
 	p.sent, p.waiting, p.pending, p.due = nil, nil, nil, 0
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	err = p.broken // of a write that failed, if that was first
 	p.mu.Unlock()
 	for i, f := range flying {

@@ -54,6 +54,12 @@ type Proxy struct {
 	// UpstreamsDedicated. Zero: 2.
 	Pipes int
 
+	// ReplyTimeout bounds how long a shared upstream may be silent while replies
+	// are due. Then it is taken for dead, and the commands in flight on it fail;
+	// commands that wait for something are never on one, but a script that runs
+	// for longer is cut off from its client. Zero: 30 seconds; negative: no bound.
+	ReplyTimeout time.Duration
+
 	// LoginTimeout bounds how long a client may take to authenticate, if Auth
 	// is set. Zero: 15 seconds.
 	LoginTimeout time.Duration

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -518,6 +519,62 @@ func TestOwnUpstreamIsASpare(t *testing.T) {
 		synctest.Wait()
 		if s := d.Stats(); s.SparesTaken != 1 || s.Spares != 1 {
 			t.Errorf("got %+v, want a spare taken and replaced", s)
+		}
+	})
+}
+
+// deaf is a connection on which nothing comes any more once it is told so.
+type deaf struct {
+	net.Conn
+	now atomic.Bool
+}
+
+func (c *deaf) Read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		if err != nil || !c.now.Load() {
+			return n, err
+		}
+	}
+}
+
+func TestSilentPipe(t *testing.T) {
+	var all []*deaf
+	within(t, func(p *proxy.Proxy) {
+		onePipe(p)
+		p.ReplyTimeout = 10 * time.Second
+		dial := p.Dialer.NetDial
+		p.Dialer.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dial(ctx, network, addr)
+			all = append(all, &deaf{Conn: c})
+			return all[len(all)-1], err
+		}
+	}, func(d *door) {
+		a, b := d.connect(), d.connect()
+		a.do(":1\r\n", "INCR", "n")
+		pass(25 * time.Second) // nothing is due
+		a.do(":2\r\n", "INCR", "n")
+		b.do(":3\r\n", "INCR", "n")
+		d.dials(1)
+
+		all[0].now.Store(true)
+		begun := time.Now()
+		a.send("INCR", "n")
+		pass(4 * time.Second)
+		b.send("INCR", "n") // does not make the time longer
+		for _, c := range []*link{a, b} {
+			got, err := c.r.ReadFrame()
+			if err != nil || !strings.Contains(string(got), "was lost (no reply for 10s); this command may have run") {
+				t.Fatalf("got %q, %v", got, err)
+			}
+		}
+		if took := time.Since(begun); took != 10*time.Second {
+			t.Errorf("took %v, want 10s", took)
+		}
+		a.do("$1\r\n5\r\n", "GET", "n")
+		d.dials(2)
+		if s := d.Stats(); s.PipesLost != 1 || s.CommandsLost != 2 || s.Pipes != 1 {
+			t.Errorf("got %+v", s)
 		}
 	})
 }

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/entraredis/entraredis/internal/daemon"
+	"github.com/entraredis/entraredis/proxy"
 )
 
 // loaded parses a command line of proxy, with variables and a file, as the
@@ -141,6 +143,39 @@ func TestDialsAndSparesOfATarget(t *testing.T) {
 		if up.Proxy.MaxDials != tt.dials || up.Proxy.Spares != tt.spares {
 			t.Errorf("%q: got %d dials and %d spares, want %d and %d", tt.args, up.Proxy.MaxDials, up.Proxy.Spares, tt.dials, tt.spares)
 		}
+	}
+}
+
+func TestSharingOfATarget(t *testing.T) {
+	for _, tt := range []struct {
+		args  []string
+		file  string
+		mode  proxy.Upstreams
+		pipes int
+		reply time.Duration
+	}{
+		{[]string{"h:1"}, "", proxy.UpstreamsDedicated, 0, 30 * time.Second},
+		{[]string{"h:1?upstreams=shared&pipes=4", "--upstreams", "auto", "--reply-timeout", "5s"}, "", proxy.UpstreamsShared, 4, 5 * time.Second},
+		{[]string{"h:1?reply-timeout=0"}, "", proxy.UpstreamsDedicated, 0, -1},
+		{nil, "upstreams: shared\nreply-timeout: 1m\ntargets:\n- host: h:1\n  upstreams: auto\n", proxy.UpstreamsAuto, 0, time.Minute},
+	} {
+		c, err := loaded(t, append(tt.args, "--credential", "azure-cli"), nil, tt.file)
+		if err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+			continue
+		}
+		up, err := c.targets[0].open(streams{env: lookup(nil)}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+			continue
+		}
+		up.Source.Close()
+		if p := up.Proxy; p.Upstreams != tt.mode || p.Pipes != tt.pipes || p.ReplyTimeout != tt.reply {
+			t.Errorf("%q: got %v, %d pipes, %v, want %v, %d, %v", tt.args, p.Upstreams, p.Pipes, p.ReplyTimeout, tt.mode, tt.pipes, tt.reply)
+		}
+	}
+	if _, err := loaded(t, []string{"h:1?upstreams=few", "--credential", "azure-cli"}, nil, ""); err == nil || !strings.Contains(err.Error(), `not "dedicated", "shared" or "auto"`) {
+		t.Errorf("a mode that is none: %v", err)
 	}
 }
 

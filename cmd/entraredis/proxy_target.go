@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -30,6 +31,7 @@ type targetOptions struct {
 	allowRemote                         bool
 	maxClients, maxDials, spares, pipes uint
 	upstreams                           proxy.Upstreams
+	replyTimeout                        time.Duration
 }
 
 func newTargetOptions() *targetOptions {
@@ -49,6 +51,7 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.UintVar(&o.maxDials, "max-dials", 16, "connections to the cache being opened at a time, other clients wait for their turn; 0 is any number")
 	f.UintVar(&o.spares, "spares", 1, "connections to the cache kept open ahead of need, so that the next client need not wait for a handshake")
 	f.Var(&o.upstreams, "upstreams", "how clients share upstreams: dedicated, shared or auto")
+	f.DurationVar(&o.replyTimeout, "reply-timeout", 30*time.Second, "silence after which a shared upstream is taken for dead while replies are due; 0 is never")
 	f.UintVar(&o.pipes, "pipes", 0, "upstreams that are shared, unless --upstreams is dedicated; 0 is 2")
 	f.StringVar(&o.name, "name", "", "`name` in logs and metrics (default the first label of HOST)")
 }
@@ -176,7 +179,10 @@ func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event
 	up.Source = dialer.Source
 	up.Proxy = &proxy.Proxy{
 		Dialer: dialer, Addr: t.addr, MaxClients: int(t.maxClients), MaxDials: int(t.maxDials), Spares: int(t.spares), Logger: log,
-		Upstreams: t.upstreams, Pipes: int(t.pipes),
+		Upstreams: t.upstreams, Pipes: int(t.pipes), ReplyTimeout: t.replyTimeout,
+	}
+	if t.replyTimeout == 0 {
+		up.Proxy.ReplyTimeout = -1 // never; zero is the package's default
 	}
 	if t.maxDials == 0 {
 		up.Proxy.MaxDials = -1 // any number; zero is the package's default
