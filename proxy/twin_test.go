@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -204,29 +205,50 @@ func cut(r *rand.Rand, b []byte) (chunks [][]byte) {
 	return chunks
 }
 
+// carrier is an upstream of which is known whether it is one already: one that
+// ends while it is being opened is another matter, and closes its clients.
+type carrier struct {
+	net.Conn
+	carries atomic.Bool
+}
+
+func (c *carrier) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if bytes.IndexByte(p[:n], ':') >= 0 {
+		c.carries.Store(true)
+	}
+	return n, err
+}
+
 // No INCR is applied twice and none that was acknowledged is lost, while pipes
 // break under load.
 func TestBrokenPipesUnderLoad(t *testing.T) {
 	redis := realRedis(t)
 	var mu sync.Mutex
-	var open []net.Conn
+	var open []*carrier
 	p := &proxy.Proxy{Upstreams: proxy.UpstreamsShared}
 	addr := realDoor(t, p, func() (net.Conn, error) {
 		c, err := net.Dial("unix", redis)
+		if err != nil {
+			return nil, err
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		open = append(open, c)
-		return c, err
+		open = append(open, &carrier{Conn: c})
+		return open[len(open)-1], nil
 	})
 	var acknowledged, doubtful, total atomic.Int64
 	breaks := make(chan struct{}, 1000)
 	go func() {
 		for range breaks {
 			mu.Lock()
-			for _, c := range open {
+			open = slices.DeleteFunc(open, func(c *carrier) bool {
+				if !c.carries.Load() {
+					return false
+				}
 				c.Close()
-			}
-			open = open[:0]
+				return true
+			})
 			mu.Unlock()
 		}
 	}()
