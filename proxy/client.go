@@ -46,6 +46,7 @@ type client struct {
 	since  time.Time
 	ctx    context.Context // ended with the client; the cause is the reason
 	cancel context.CancelCauseFunc
+	unhook func() bool // from ctx
 
 	up, down atomic.Uint64
 	owed     atomic.Bool  // the client has sent something behind the last reply
@@ -60,19 +61,30 @@ func (c *client) isQuiet() bool {
 }
 
 func (c *client) serve() {
+	c.active.Store(time.Now().UnixNano())
+	var s *session
+	if c.proxy.hub != nil {
+		s = newSession(c, c.proxy.hub)
+	}
+	// Whoever reads or writes is woken by what ends the client.
+	c.unhook = context.AfterFunc(c.ctx, func() {
+		c.conn.SetDeadline(past)
+		if s != nil && s.hub.loop.claim(s) {
+			s.resume()
+		}
+	})
+	if s != nil {
+		s.leave(s.serve())
+	} else {
+		c.over(c.carry())
+	}
+}
+
+// over is the end of serve.
+func (c *client) over(err error) {
 	defer c.proxy.leave(c)
 	defer c.conn.Close()
-	c.active.Store(time.Now().UnixNano())
-	// Whoever reads or writes is woken by what ends the client.
-	stop := context.AfterFunc(c.ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-
-	var err error
-	if c.proxy.hub != nil {
-		err = newSession(c, c.proxy.hub).serve()
-	} else {
-		err = c.carry()
-	}
+	defer c.unhook()
 	if cause := context.Cause(c.ctx); cause != nil {
 		err = cause
 	}

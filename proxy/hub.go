@@ -73,6 +73,7 @@ type hub struct {
 	limit  time.Duration // see Proxy.ReplyTimeout
 	slots  []slot        // first those of RESP2, then as many of RESP3
 	next   atomic.Uint32
+	loop   *loop // nil where there is none
 
 	mu       sync.Mutex // guards the rest
 	closed   bool
@@ -113,6 +114,7 @@ func newHub(p *Proxy) *hub {
 		h.slots[i].proto = 2 + i/n
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.loop = newLoop()
 	return h
 }
 

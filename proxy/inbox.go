@@ -36,6 +36,18 @@ func (i *inbox) skip(n int) { i.from += n }
 // set puts bytes in, which are kept.
 func (i *inbox) set(b []byte) { i.buf, i.from, i.to = b, 0, len(b) }
 
+// hold puts a copy of b in, where nothing is.
+func (i *inbox) hold(b []byte) {
+	i.release()
+	switch {
+	case len(b) <= smallBuffer:
+		i.buf = getSmall()
+	default:
+		i.buf = largeBuffers.Get().(*[largeBuffer]byte)[:]
+	}
+	i.to = copy(i.buf, b) // the loop reads no more than that at a time
+}
+
 func (i *inbox) release() {
 	put(i.buf)
 	*i = inbox{}

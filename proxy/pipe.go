@@ -16,6 +16,10 @@ import (
 const (
 	maxPending = 1 << 20 // bytes that wait to be written
 	maxDue     = 1 << 15 // commands without a reply
+
+	// maxAtOnce is what the send buffer of a socket and the receive buffer of
+	// the other side take together at least, in bytes.
+	maxAtOnce = 32 << 10
 )
 
 // pipe is an upstream that many clients share. What they send while a write is
@@ -38,7 +42,10 @@ type pipe struct {
 	pending []byte    // not yet being written
 	waiting []parcel  // whose commands are in pending
 	sent    []parcel  // whose commands have been handed to Write
+	spare   []byte    // to become pending
+	writing bool      // somebody is, with the bytes of sent
 	due     int       // commands without a reply
+	bytes   int       // of those
 	since   time.Time // of when there are any
 	broken  error
 	timer   *time.Timer // for limit
@@ -76,12 +83,32 @@ func newPipe(conn net.Conn, limit time.Duration, lost func(*pipe, error, []parce
 func (p *pipe) submit(to *session, commands []byte, n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.broken == nil && (len(p.pending) >= maxPending || p.due >= maxDue) {
+	for p.broken == nil && !p.hasRoom() {
 		p.room.Wait()
 	}
 	if p.broken != nil {
 		return errPipeBroken
 	}
+	p.take(to, commands, n)
+	p.work.Signal()
+	return nil
+}
+
+// trySubmit is submit if that need not wait. writeSoon has to follow.
+func (p *pipe) trySubmit(to *session, commands []byte, n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil || !p.hasRoom() {
+		return false
+	}
+	p.take(to, commands, n)
+	return true
+}
+
+func (p *pipe) hasRoom() bool { return len(p.pending) < maxPending && p.due < maxDue }
+
+// take puts commands behind those that wait; with the lock held.
+func (p *pipe) take(to *session, commands []byte, n int) {
 	p.pending = append(p.pending, commands...)
 	if last := len(p.waiting) - 1; last >= 0 && p.waiting[last].to == to {
 		p.waiting[last].n += n
@@ -93,42 +120,66 @@ func (p *pipe) submit(to *session, commands []byte, n int) error {
 		p.since = time.Now()
 	}
 	p.due += n
-	p.work.Signal()
-	return nil
+	p.bytes += len(commands)
 }
 
 // write writes what has gathered, until the pipe is broken.
 func (p *pipe) write() {
-	var batch []byte
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for {
-		p.mu.Lock()
 		if len(p.pending) > 0 || p.broken != nil {
 			// Others may be about to add to it.
 			p.mu.Unlock()
 			runtime.Gosched()
 			p.mu.Lock()
 		}
-		for len(p.pending) == 0 && p.broken == nil {
+		for (len(p.pending) == 0 || p.writing) && p.broken == nil {
 			p.work.Wait()
 		}
 		if p.broken != nil {
-			p.mu.Unlock()
 			return
 		}
-		batch, p.pending = p.pending, batch[:0]
-		p.sent = append(p.sent, p.waiting...)
-		p.waiting = p.waiting[:0]
-		p.room.Broadcast()
-		p.mu.Unlock()
-		if _, err := p.conn.Write(batch); err != nil {
-			// Replies to what went out before may still come.
-			p.stop(err)
-			p.conn.SetReadDeadline(time.Now().Add(lastWords))
-			return
+		p.writeBatch()
+	}
+}
+
+// writeSoon has what has gathered written: here and now, which spares a
+// goroutine's wake-up, if the system surely takes it without waiting.
+func (p *pipe) writeSoon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.broken != nil || p.writing || len(p.pending) == 0:
+	case p.bytes > maxAtOnce:
+		p.work.Signal()
+	default:
+		p.writeBatch()
+		if len(p.pending) > 0 {
+			p.work.Signal() // which came to nothing meanwhile
 		}
-		if cap(batch) > 2*maxPending {
-			batch = nil
-		}
+	}
+}
+
+// writeBatch writes what has gathered; with the lock held, but not meanwhile.
+func (p *pipe) writeBatch() {
+	batch := p.pending
+	p.pending, p.spare = p.spare[:0], nil
+	p.sent = append(p.sent, p.waiting...)
+	p.waiting = p.waiting[:0]
+	p.writing = true
+	p.room.Broadcast()
+	p.mu.Unlock()
+	_, err := p.conn.Write(batch)
+	p.mu.Lock()
+	p.writing = false
+	if cap(batch) <= 2*maxPending {
+		p.spare = batch
+	}
+	if err != nil {
+		// Replies to what went out before may still come.
+		p.fail(err)
+		p.conn.SetReadDeadline(time.Now().Add(lastWords))
 	}
 }
 
@@ -152,9 +203,7 @@ func (p *pipe) listen() {
 		p.timer.Reset(left)
 		return
 	}
-	p.broken = silence(p.limit)
-	p.work.Broadcast()
-	p.room.Broadcast()
+	p.fail(silence(p.limit))
 	p.conn.Close()
 }
 
@@ -167,6 +216,11 @@ func (s silence) Error() string { return "no reply for " + time.Duration(s).Stri
 func (p *pipe) stop(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.fail(err)
+}
+
+// fail is stop with the lock held.
+func (p *pipe) fail(err error) {
 	if p.broken == nil {
 		p.broken = err
 	}
@@ -205,7 +259,7 @@ func (p *pipe) read() {
 	p.mu.Lock()
 	flying := append(r.parcels, p.sent...)
 	waiting, commands := p.waiting, p.pending
-	p.sent, p.waiting, p.pending, p.due = nil, nil, nil, 0
+	p.sent, p.waiting, p.pending, p.due, p.bytes = nil, nil, nil, 0, 0
 	if p.timer != nil {
 		p.timer.Stop()
 	}
@@ -226,6 +280,7 @@ type pipeReader struct {
 	begun    bool     // part of a reply to parcels[0] has been handed over
 	pushing  bool     // inside a push, which is nobody's
 	answered int
+	bytes    int // of the commands
 	touched  []*session
 }
 
@@ -287,6 +342,7 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 	to, size := f.to, 0
 	if f.n == 0 {
 		size = f.size
+		r.bytes += size
 		r.parcels = r.parcels[1:]
 	}
 	r.answered += replies
@@ -313,7 +369,8 @@ func (r *pipeReader) flush() {
 		p.room.Broadcast()
 	}
 	p.due -= r.answered
-	r.answered = 0
+	p.bytes -= r.bytes
+	r.answered, r.bytes = 0, 0
 }
 
 // lossText is what is said of a pipe that has ended with err.

@@ -288,6 +288,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		select {
 		case <-left:
 			p.closeHub()
+			p.closeLoop()
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -326,8 +327,16 @@ func (p *Proxy) Close() error {
 	}
 	p.closeHub()
 	<-left
+	p.closeLoop()
 	p.upstreams.keepers.Wait()
 	return nil
+}
+
+// closeLoop must not be called before the last client has left.
+func (p *Proxy) closeLoop() {
+	if p.hub != nil {
+		p.hub.loop.close()
+	}
 }
 
 func (p *Proxy) closeHub() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,13 +44,17 @@ type session struct {
 	socket *socket
 	in     inbox
 
-	// Of the client's goroutine alone.
+	// Of whoever has the client: its goroutine, or the loop.
 	slot     int
 	pipe     *pipe
 	shared   bool // something was sent over a pipe, or over an upstream that was given back
 	settings settings
 	request  strict
 	stop     form // what stands where run ended
+	fd       int32
+	ended    bool // the loop has met the end, or an error, that is still to be read
+
+	parked atomic.Bool // it is the loop's, and nobody is at it
 
 	mu       sync.Mutex
 	owed     int           // replies due from pipes
@@ -76,9 +81,7 @@ func (s *session) submit(commands []byte, n int) error {
 	s.bytes += len(commands)
 	s.mu.Unlock()
 	s.client.owed.Store(true)
-	s.active.Store(time.Now().UnixNano())
-	s.up.Add(uint64(len(commands)))
-	s.shared = true
+	s.submitted(len(commands))
 	for {
 		if s.pipe == nil {
 			var err error
@@ -100,6 +103,53 @@ func (s *session) submit(commands []byte, n int) error {
 		}
 		s.pipe = nil
 	}
+}
+
+// turn sends commands that have come over the pipe, as far as that needs no
+// waiting, and tells the loop to have it written. It reports whether that was
+// all of them and the client may send more. The rest is in s.in.
+func (s *session) turn(b []byte, l *loop) bool {
+	for len(b) > 0 {
+		n, count := s.run(b)
+		if count == 0 || s.pipe == nil || s.isHeavy() || !s.trySubmit(b[:n], count, l) {
+			s.in.hold(b)
+			return false
+		}
+		b = b[n:]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hasRoom()
+}
+
+// trySubmit is submit without waiting.
+func (s *session) trySubmit(commands []byte, n int, l *loop) bool {
+	s.mu.Lock()
+	if !s.hasRoom() {
+		s.mu.Unlock()
+		return false
+	}
+	s.owed += n
+	s.bytes += len(commands)
+	s.mu.Unlock()
+	s.client.owed.Store(true) // before the reply can have come
+	if !s.pipe.trySubmit(s, commands, n) {
+		s.mu.Lock()
+		s.owed -= n
+		s.bytes -= len(commands)
+		s.mu.Unlock()
+		return false
+	}
+	s.submitted(len(commands))
+	l.touch(s.pipe)
+	return true
+}
+
+// submitted notes that the client has sent something.
+func (s *session) submitted(size int) {
+	s.active.Store(time.Now().UnixNano())
+	s.up.Add(uint64(size))
+	s.shared = true
 }
 
 // await waits until a condition holds, which is looked at with the lock held
@@ -142,9 +192,13 @@ func (s *session) flushed() error {
 
 // mayAsk waits until the client may send more over pipes.
 func (s *session) mayAsk() error {
-	return s.await(func() bool {
-		return s.owed == 0 || s.owed < maxOwed && s.bytes < maxOwedBytes && len(s.out)+s.writing < maxUnread
-	})
+	return s.await(s.hasRoom)
+}
+
+// hasRoom reports whether the client may have more under way; with the lock
+// held.
+func (s *session) hasRoom() bool {
+	return s.owed == 0 || s.owed < maxOwed && s.bytes < maxOwedBytes && len(s.out)+s.writing < maxUnread
 }
 
 // deliver takes bytes of replies, n of which they end; size is that of the

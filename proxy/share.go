@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
+// errParked says that the client has no goroutine for now.
+var errParked = errors.New("parked")
+
 const replyNoWait = "-ERR entraredis: WAIT and WAITAOF are about what was written on the same connection, and this client's writes went over a shared one; use dedicated upstreams\r\n"
 
 // serve does all there is to do for the client, and returns why it ended.
 func (s *session) serve() error {
-	var err error
-	defer s.in.release()
 	if s.proxy.Auth != nil {
 		begun, err := s.greet()
 		if err != nil {
@@ -19,10 +20,20 @@ func (s *session) serve() error {
 		s.in.set(begun)
 	}
 	s.proxy.log.Debug("client connected", "client", remote(s.conn), "cache", s.proxy.Addr)
+	return s.goOn()
+}
+
+// goOn carries for a client that has been greeted. It returns errParked if the
+// client is the loop's now.
+func (s *session) goOn() error {
+	var err error
 	for err == nil {
 		if err = s.share(); err == nil {
 			err = s.dedicate()
 		}
+	}
+	if err == errParked {
+		return err
 	}
 	if e, ok := errors.AsType[*upstreamError](err); ok {
 		s.finish()
@@ -34,6 +45,17 @@ func (s *session) serve() error {
 	}
 	s.abandon()
 	return err
+}
+
+// resume is serve for a client that was the loop's.
+func (s *session) resume() { s.leave(s.goOn()) }
+
+// leave is the end of serve and resume.
+func (s *session) leave(err error) {
+	if err != errParked {
+		s.in.release()
+		s.over(err)
+	}
 }
 
 // finish gives a client that asks for nothing more its last replies.
@@ -49,6 +71,9 @@ func (s *session) finish() {
 // upstream of its own. No reply is due then.
 func (s *session) share() error {
 	need := 0
+	if err := s.mayAsk(); err != nil { // the loop does not wait for that
+		return err
+	}
 	for {
 		if b := s.in.bytes(); len(b) > 0 && len(b) >= need {
 			if s.isHeavy() {
@@ -82,6 +107,12 @@ func (s *session) share() error {
 				continue
 			default:
 				return s.settled()
+			}
+		}
+		if len(s.in.bytes()) == 0 && !s.ended {
+			s.in.release()
+			if s.hub.loop.park(s) {
+				return errParked
 			}
 		}
 		if err := s.in.fill(s.conn, s.socket); err != nil {
