@@ -85,6 +85,7 @@ func (s *session) dedicate() error {
 	}
 	s.end(err)
 	<-downEnded
+	upstream.Close() // what s.end has begun may still be under way
 	return err
 }
 
