@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// churn is clients that connect, send one command and leave: PHP, cron jobs, command lines.
+type churn struct {
+	openers int
+	// pause between two connections of an opener. With one, a proxy has time to open a spare upstream, and what is measured is how
+	// long a client takes; without, it is how many the machine can do.
+	pause time.Duration
+	span  time.Duration
+}
+
+func churns(short bool) []churn {
+	span := 2 * time.Second
+	if short {
+		span = 200 * time.Millisecond
+	}
+	return []churn{{1, 0, span}, {16, 0, span}, {1, 20 * time.Millisecond, span}}
+}
+
+func (c churn) String() string {
+	if c.pause > 0 {
+		return fmt.Sprintf("churn, %d openers, paced", c.openers)
+	}
+	return fmt.Sprintf("churn, %d openers", c.openers)
+}
+
+func (c churn) prepare(_ context.Context, w *world, _ path) (func(context.Context, path) (figures, error), error) {
+	return func(ctx context.Context, p path) (figures, error) { return c.run(ctx, w, p) }, nil
+}
+
+// run counts connections over span. The rate is one per the time that they took, pauses left out.
+func (c churn) run(ctx context.Context, w *world, p path) (f figures, err error) {
+	running, stop := context.WithTimeout(ctx, c.span)
+	defer stop()
+	before, err := usage(w.redis, p.proxy)
+	if err != nil {
+		return f, err
+	}
+	var done, took atomic.Int64
+	errs := make([]error, c.openers)
+	var wg sync.WaitGroup
+	for i := range c.openers {
+		wg.Go(func() {
+			for running.Err() == nil {
+				began := time.Now()
+				if errs[i] = visit(ctx, w, p); errs[i] != nil {
+					return
+				}
+				took.Add(int64(time.Since(began)))
+				done.Add(1)
+				if c.pause > 0 {
+					select {
+					case <-time.After(c.pause):
+					case <-running.Done():
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return f, err
+	}
+	after, err := usage(w.redis, p.proxy)
+	if err != nil {
+		return f, err
+	}
+	f.rate = float64(done.Load()) * float64(c.openers) / time.Duration(took.Load()).Seconds()
+	million := float64(done.Load()) / 1e6
+	f.redisCPU, f.proxyCPU = (after[0]-before[0]).Seconds()/million, (after[1]-before[1]).Seconds()/million
+	return f, nil
+}
+
+// visit is one client.
+func visit(ctx context.Context, w *world, p path) error {
+	c, err := w.dial(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return ping(c)
+}
+
+// dial connects a client, and sends AUTH where it has to.
+func (w *world) dial(ctx context.Context, p path) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	_ = c.SetDeadline(deadline)
+	if p.name == direct {
+		c = tls.Client(c, w.clientTLS())
+	}
+	if p.authenticates() && p.name != twemproxy { // which takes AUTH only for a password of its own
+		if err := exchange(c, w.auth(), "+OK\r\n"); err != nil {
+			_ = c.Close()
+			return nil, fmt.Errorf("AUTH: %w", err)
+		}
+	}
+	_ = c.SetDeadline(time.Time{})
+	return c, nil
+}
+
+// auth is the command with which a client sends its token itself.
+func (w *world) auth() []byte {
+	return fmt.Appendf(nil, "*3\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(objectID), objectID, len(w.token), w.token)
+}
+
+func ping(c net.Conn) error {
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	return exchange(c, []byte("*2\r\n$3\r\nGET\r\n$6\r\nabsent\r\n"), "$-1\r\n")
+}
+
+// exchange sends a command and wants that reply. What it got instead is shown, up to a line.
+func exchange(c net.Conn, command []byte, want string) error {
+	if _, err := c.Write(command); err != nil {
+		return err
+	}
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(c, got); err != nil {
+		return fmt.Errorf("%w after %q", err, got[:n])
+	}
+	if !bytes.Equal(got, []byte(want)) {
+		return fmt.Errorf("the reply begins with %q", got)
+	}
+	return nil
+}
