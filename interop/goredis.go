@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // goRedis is a driver of go-redis. The cache has a client of its own, as it takes over all reads of the one it is
@@ -27,6 +28,9 @@ func openGoRedis(_ context.Context, t target) (driver, error) {
 	case cluster:
 		return goRedis{c: redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: []string{t.seed}, Dialer: dial, Protocol: t.protocol, PoolSize: poolSize,
+			// The clients of the nodes share this setting and switch it off under a lock each, where Redis does not know of such
+			// notifications: a race in go-redis 9.23.0 (initConn).
+			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		})}, nil
 	}
 	options := redis.Options{Addr: t.seed, Dialer: dial, Protocol: t.protocol, PoolSize: poolSize}
