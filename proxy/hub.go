@@ -75,6 +75,8 @@ type hub struct {
 	next   atomic.Uint32
 	loop   *loop // nil where there is none
 
+	stalled atomic.Int64 // when a client was last closed for reading nothing, as Unix nanoseconds
+
 	mu       sync.Mutex // guards the rest
 	closed   bool
 	returned []*returnedUpstream

@@ -15,6 +15,12 @@ const (
 	maxOwed      = 1 << 10   // commands without a reply
 	maxOwedBytes = 256 << 10 // of such commands
 
+	// maxExpected bounds the replies under way to a client, in bytes, as far as
+	// they can be foreseen: they are taken to be as large as the last ones
+	// were, and the first ones as large as firstReply.
+	maxExpected = 1 << 20
+	firstReply  = 4 << 10
+
 	// maxUnread bounds the replies that a client may leave unread while it
 	// sends more, in bytes. Behind it it gets an upstream of its own, where
 	// Redis holds them.
@@ -23,9 +29,12 @@ const (
 	// hardUnread is where the reader of a pipe waits for the client, in bytes:
 	// at most until the client has taken nothing for maxStall. Then the client
 	// is closed. So long, at most, may one client hold up the others of its
-	// pipe, besides the time that its replies take to come.
+	// pipe, besides the time that its replies take to come. The next ones have
+	// less time for a while, or many would add up.
 	hardUnread = 4 << 20
 	maxStall   = time.Second
+	nextStall  = maxStall / 10
+	stallsFor  = 10 * maxStall
 )
 
 // maxSharedReply is what makes a reply a large one, in bytes: with UpstreamsAuto
@@ -66,12 +75,13 @@ type session struct {
 	reply    int           // bytes of the reply that is coming
 	large    bool          // has had a large reply
 	kind     byte          // of the reply that came last, its type
-	taken    uint64        // bytes that the client has taken
+	typical  int           // bytes of a reply, as far as known: what maxExpected goes by
+	taken    time.Time     // when the client took something last, or was handed something and had all before
 	wake     chan struct{} // closed by roused, if somebody waits for that
 }
 
 func newSession(c *client, h *hub) *session {
-	return &session{client: c, hub: h, socket: socketOf(c.conn), slot: h.nextSlot(), settings: settings{proto: 2}}
+	return &session{client: c, hub: h, socket: socketOf(c.conn), slot: h.nextSlot(), settings: settings{proto: 2}, typical: firstReply}
 }
 
 // submit sends n commands over a pipe.
@@ -110,7 +120,7 @@ func (s *session) submit(commands []byte, n int) error {
 // all of them and the client may send more. The rest is in s.in.
 func (s *session) turn(b []byte, l *loop) bool {
 	for len(b) > 0 {
-		n, count := s.run(b)
+		n, count := s.run(b, s.room())
 		if count == 0 || s.pipe == nil || s.isHeavy() || !s.trySubmit(b[:n], count, l) {
 			s.in.hold(b)
 			return false
@@ -198,7 +208,14 @@ func (s *session) mayAsk() error {
 // hasRoom reports whether the client may have more under way; with the lock
 // held.
 func (s *session) hasRoom() bool {
-	return s.owed == 0 || s.owed < maxOwed && s.bytes < maxOwedBytes && len(s.out)+s.writing < maxUnread
+	return s.owed == 0 || s.owed < maxOwed && s.owed*s.typical < maxExpected && s.bytes < maxOwedBytes && s.unread() < maxUnread
+}
+
+// room is how many commands more may be under way, and at least one.
+func (s *session) room() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(1, min(maxOwed, maxExpected/max(1, s.typical))-s.owed)
 }
 
 // deliver takes bytes of replies, n of which they end; size is that of the
@@ -221,11 +238,15 @@ func (s *session) deliver(b []byte, n, size int) (flush bool) {
 		s.large = true
 	}
 	if n > 0 {
+		s.typical = max(s.reply/n, s.typical-s.typical/16)
 		s.reply = 0
 	}
 	flush = len(s.out) == 0 || s.unread() > hardUnread
 	if s.out == nil {
 		s.out = outBuffer()
+	}
+	if s.unread() == 0 {
+		s.taken = time.Now()
 	}
 	s.out = append(s.out, b...)
 	return flush
@@ -285,9 +306,12 @@ func (s *session) unread() int { return len(s.out) + s.writing }
 
 // took counts what the client has taken; with the lock held.
 func (s *session) took(n int) {
-	s.taken += uint64(n)
+	now := time.Now()
+	if n > 0 {
+		s.taken = now
+	}
 	s.down.Add(uint64(n))
-	s.active.Store(time.Now().UnixNano())
+	s.active.Store(now.UnixNano())
 	if s.wake != nil {
 		s.roused()
 	}
@@ -337,34 +361,39 @@ func (s *session) drain() {
 }
 
 // awaitReader holds up the reader of a pipe for a client with many replies to
-// read, and ends the client if it reads none.
+// read, and ends the client if it has read none for too long.
 func (s *session) awaitReader() {
-	timer := time.NewTimer(maxStall)
+	patience := maxStall
+	if time.Since(time.Unix(0, s.hub.stalled.Load())) < stallsFor {
+		patience = nextStall
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		if s.gone || s.unread() <= hardUnread {
+		left := patience - time.Since(s.taken)
+		switch {
+		case s.gone || s.unread() <= hardUnread:
 			s.mu.Unlock()
+			return
+		case left <= 0:
+			s.mu.Unlock()
+			s.hub.stalled.Store(time.Now().UnixNano())
+			s.hub.proxy.count(func(st *Stats) { st.SlowReaders++ })
+			s.end(errSlowReader)
+			s.abandon()
 			return
 		}
 		if s.wake == nil {
 			s.wake = make(chan struct{})
 		}
-		wake, taken := s.wake, s.taken
+		wake := s.wake
 		s.mu.Unlock()
+		timer.Reset(left)
 		select {
 		case <-wake:
-			s.mu.Lock()
-			if s.taken != taken {
-				timer.Reset(maxStall)
-			}
-			s.mu.Unlock()
-		case <-s.ctx.Done():
-			s.abandon()
-			return
 		case <-timer.C:
-			s.hub.proxy.count(func(st *Stats) { st.SlowReaders++ })
-			s.end(errSlowReader)
+		case <-s.ctx.Done():
 			s.abandon()
 			return
 		}

@@ -79,7 +79,7 @@ func (s *session) share() error {
 			if s.isHeavy() {
 				return s.settled()
 			}
-			n, count := s.run(b)
+			n, count := s.run(b, s.room())
 			if count > 0 {
 				if err := s.submit(b[:n], count); err != nil {
 					return err
@@ -129,10 +129,10 @@ func (s *session) isHeavy() bool {
 	return s.owed == 0 && len(s.out)+s.writing >= maxUnread || s.large && s.proxy.Upstreams == UpstreamsAuto
 }
 
-// run finds the stateless commands at the beginning of b. If there is none, it
-// says in s.stop what there is, and n is its length if it is a whole command.
-func (s *session) run(b []byte) (n, count int) {
-	for n < len(b) && count < maxOwed {
+// run finds the stateless commands at the beginning of b, so many at most. If
+// there is none, it says in s.stop what there is, and n is its length if it is a whole command.
+func (s *session) run(b []byte, most int) (n, count int) {
+	for n < len(b) && count < most {
 		k, f := s.request.read(b[n:])
 		if f != whole || k > maxRequest || n+k > maxOwedBytes && count > 0 || !s.request.stateless() {
 			if s.stop = f; count == 0 {

@@ -359,6 +359,58 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// Many of them do not add up.
+func TestSlowReaders(t *testing.T) {
+	within(t, onePipe, func(d *door) {
+		other := d.connect()
+		other.do("+OK\r\n", "SET", "k", strings.Repeat("v", 60<<10))
+		var pipeline []byte
+		for range 200 {
+			pipeline = resp.AppendCommand(pipeline, "GET", "k")
+		}
+		for range 5 {
+			go d.connect().Write(pipeline)
+		}
+		start := time.Now()
+		synctest.Wait()
+		other.do("+PONG\r\n", "PING")
+		if took := time.Since(start); took > 1500*time.Millisecond {
+			t.Errorf("the other client waited %v", took)
+		}
+		synctest.Wait()
+		if s := d.Stats(); s.SlowReaders != 5 || s.Clients != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// How much may be under way follows from how large replies turn out to be.
+func TestExpectedReplies(t *testing.T) {
+	within(t, onePipe, func(d *door) {
+		c, other := d.connect(), d.connect()
+		value := strings.Repeat("v", 60<<10)
+		c.do("+OK\r\n", "SET", "k", value)
+		c.do("$61440\r\n"+value+"\r\n", "GET", "k")
+		var pipeline []byte
+		for range 200 {
+			pipeline = resp.AppendCommand(pipeline, "GET", "k")
+		}
+		go c.Write(pipeline) // and reads nothing: 1 MiB is under way, which holds nobody up
+		synctest.Wait()
+		start := time.Now()
+		other.do("+PONG\r\n", "PING")
+		if took := time.Since(start); took > 0 {
+			t.Errorf("the other client waited %v", took)
+		}
+		for range 200 {
+			c.want("$61440\r\n" + value + "\r\n")
+		}
+		if s := d.Stats(); s.SlowReaders != 0 || s.Clients != 2 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
 // Who writes all before it reads anything gets all of it, as from a Redis.
 func TestAllWrittenBeforeAnythingIsRead(t *testing.T) {
 	within(t, onePipe, func(d *door) {
