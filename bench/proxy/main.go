@@ -48,7 +48,7 @@ func command() *cobra.Command {
 		Use:   "proxy",
 		Short: "entraredis proxy, HAProxy, stunnel and twemproxy against direct TLS",
 		Example: "  proxy --short\n  proxy --cases '^throughput 3B' --paths haproxy,shared\n" +
-			"  proxy --out results",
+			"  proxy --out results\n  proxy faults",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -66,6 +66,7 @@ func command() *cobra.Command {
 	p.DurationVar(&f.seconds, "time", f.seconds, "how long direct TLS takes for a command of a case")
 	p.StringVar(&f.cases, "cases", "", "only cases whose name matches this `regexp`")
 	p.StringSliceVar(&f.paths, "paths", nil, "only these `paths`, and direct: "+strings.Join(pathNames, ", "))
+	root.AddCommand(faultsCommand())
 	p.StringVar(&f.out, "out", "", "`directory` to write the tables and plots to")
 	return root
 }

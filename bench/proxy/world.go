@@ -36,12 +36,12 @@ type world struct {
 // objectID is the user of the tokens that the issuer hands to the environment's credential.
 const objectID = emulator.AppObjectID
 
+// newWorld starts all that the paths need but the proxies.
 func newWorld(ctx context.Context) (_ *world, err error) {
-	dir, err := os.MkdirTemp("", "entraredis-bench-")
+	w, err := emptyWorld()
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, entraredis: filepath.Join(dir, "entraredis"), certFile: filepath.Join(dir, "cert.pem")}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -50,14 +50,14 @@ func newWorld(ctx context.Context) (_ *world, err error) {
 	if err := buildProgram(ctx, w.entraredis); err != nil {
 		return nil, fmt.Errorf("build entraredis: %w", err)
 	}
-	keyFile := filepath.Join(dir, "key.pem")
+	keyFile := filepath.Join(w.dir, "key.pem")
 	if w.roots, err = writeCertificate(w.certFile, keyFile); err != nil {
 		return nil, err
 	}
 	if w.issuer, err = emulator.Start(ctx, lasting); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "issuer.pem"), w.issuer.CAPEM(), 0o600); err != nil {
+	if err := os.WriteFile(w.issuerCA(), w.issuer.CAPEM(), 0o600); err != nil {
 		return nil, err
 	}
 	w.token = w.issuer.Mint("app", nil)
@@ -65,8 +65,18 @@ func newWorld(ctx context.Context) (_ *world, err error) {
 		// Base64 makes four bytes of three.
 		w.token = w.issuer.Mint("app", func(c map[string]any) { c["groups"] = strings.Repeat("g", missing*3/4-len(`,"groups":""`)) })
 	}
-	return w, w.startRedis(ctx, keyFile)
+	if err := w.configure(keyFile); err != nil {
+		return nil, err
+	}
+	return w, w.startRedis(ctx)
 }
+
+func emptyWorld() (*world, error) {
+	dir, err := os.MkdirTemp("", "entraredis-bench-")
+	return &world{dir: dir, entraredis: filepath.Join(dir, "entraredis"), certFile: filepath.Join(dir, "cert.pem")}, err
+}
+
+func (w *world) issuerCA() string { return filepath.Join(w.dir, "issuer.pem") }
 
 // buildProgram builds entraredis with the requirements of its own module: those of this one lack what only the program needs.
 func buildProgram(ctx context.Context, file string) error {
@@ -81,7 +91,26 @@ func buildProgram(ctx context.Context, file string) error {
 	return build.Run()
 }
 
-func (w *world) startRedis(ctx context.Context, keyFile string) error {
+// configure writes the configuration of Redis.
+func (w *world) configure(keyFile string, more ...string) error {
+	addrs, err := freeAddrs(2)
+	if err != nil {
+		return err
+	}
+	w.plain, w.tls = addrs[0], addrs[1]
+	lines := append([]string{
+		"bind 127.0.0.1", "port " + port(w.plain), "tls-port " + port(w.tls),
+		"tls-cert-file " + w.certFile, "tls-key-file " + keyFile, "tls-ca-cert-file " + w.certFile, "tls-auth-clients no",
+		`save ""`, "maxclients 20000", "dir " + w.dir, "loglevel warning", "tcp-backlog 4096",
+		"user default on nopass ~* &* +@all", "user " + objectID + " on nopass ~* &* +@all",
+	}, more...)
+	return os.WriteFile(w.redisConfig(), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+}
+
+func (w *world) redisConfig() string { return filepath.Join(w.dir, "redis.conf") }
+
+// startRedis starts Redis, or starts it again on its old addresses.
+func (w *world) startRedis(ctx context.Context) error {
 	server := os.Getenv("ENTRAREDIS_REDIS_SERVER")
 	if server == "" {
 		server = "redis-server"
@@ -90,22 +119,7 @@ func (w *world) startRedis(ctx context.Context, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	addrs, err := freeAddrs(2)
-	if err != nil {
-		return err
-	}
-	w.plain, w.tls = addrs[0], addrs[1]
-	lines := []string{
-		"bind 127.0.0.1", "port " + port(w.plain), "tls-port " + port(w.tls),
-		"tls-cert-file " + w.certFile, "tls-key-file " + keyFile, "tls-ca-cert-file " + w.certFile, "tls-auth-clients no",
-		`save ""`, "maxclients 20000", "dir " + w.dir, "loglevel warning", "tcp-backlog 4096",
-		"user default on nopass ~* &* +@all", "user " + objectID + " on nopass ~* &* +@all",
-	}
-	file := filepath.Join(w.dir, "redis.conf")
-	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		return err
-	}
-	w.redis, err = start(ctx, "redis-server", nil, addrs, server, file)
+	w.redis, err = start(ctx, "redis-server", nil, []string{w.plain, w.tls}, server, w.redisConfig())
 	return err
 }
 
@@ -120,7 +134,7 @@ func (w *world) close() {
 
 // env has azidentity ask our issuer.
 func (w *world) env() []string {
-	env := []string{"ENTRAREDIS_CA_FILE=" + filepath.Join(w.dir, "issuer.pem"), "ENTRAREDIS_DISABLE_INSTANCE_DISCOVERY=true"}
+	env := []string{"ENTRAREDIS_CA_FILE=" + w.issuerCA(), "ENTRAREDIS_DISABLE_INSTANCE_DISCOVERY=true"}
 	for name, value := range w.issuer.Env() {
 		env = append(env, name+"="+value)
 	}
