@@ -116,7 +116,9 @@ func (t *Tracker) sent(e entry) {
 		t.queue.push(entry{kind: skipped})
 		return
 	}
-	if t.multi && !followableInMulti(e.kind) || t.off && !followableUnseen(e.kind) {
+	if t.multi && t.mayHaveEnded() && (e.kind == subscribe || e.kind == unsubscribe) {
+		t.doubted = true // the reply to EXEC tells
+	} else if t.multi && !followableInMulti(e.kind) || t.off && !followableUnseen(e.kind) {
 		t.stop(Unfollowable)
 		t.queue.push(e) // an end of CLIENT REPLY OFF is still to be told from what is ours
 		return
@@ -135,12 +137,13 @@ func (t *Tracker) sent(e entry) {
 			t.stop(Quitting)
 		}
 	case multi:
-		t.multi = true
+		t.multi, t.ending = true, false
 		t.txOpen++
 	case exec, discard:
-		t.multi = t.multi && !t.endsForCertain(e.kind)
+		t.multi, t.ending = t.multi && !t.endsForCertain(e.kind), t.requests.Args() == 1
 		t.txOpen++
 	case reset:
+		t.ending = false
 		t.txOpen++
 		t.hello++
 		t.mustAuth = true
@@ -187,6 +190,10 @@ func (t *Tracker) sent(e entry) {
 func (t *Tracker) endsForCertain(k kind) bool {
 	return (k == exec || k == discard) && t.trusted[k-exec] && t.requests.Args() == 1
 }
+
+// mayHaveEnded reports whether the transaction is over unless an EXEC or
+// DISCARD that has not been answered is refused.
+func (t *Tracker) mayHaveEnded() bool { return t.ending && t.txOpen > 0 && !t.off && !t.unseenTx }
 
 // followableInMulti: what is queued by MULTI takes effect at EXEC, inside a
 // reply that is not read that closely.

@@ -3,6 +3,7 @@ package reauth_test
 import (
 	"testing"
 
+	"github.com/entraredis/entraredis/internal/reauth"
 	"github.com/entraredis/entraredis/internal/resp"
 )
 
@@ -95,4 +96,47 @@ func TestAuthBehindSubscribe(t *testing.T) {
 	c.sent("HELLO 3", "SUBSCRIBE c")
 	c.do("AUTH wrong", "PING")
 	c.sees("%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n+PONG\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"+wrongPass)
+}
+
+// Clients that cache send transactions and subscriptions in one pipeline, and
+// the first EXEC of a connection is not known to be permitted.
+func TestSubscribeBehindFirstExec(t *testing.T) {
+	const confirmed = ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+	for _, tt := range []struct {
+		name, replies string
+		want          reauth.Reason
+	}{
+		{"permitted", "+OK\r\n+QUEUED\r\n*1\r\n$1\r\nv\r\n" + confirmed, reauth.None},
+		{"aborted", "+OK\r\n-ERR wrong number of arguments\r\n-EXECABORT Transaction discarded\r\n" + confirmed, reauth.None},
+		{"refused", "+OK\r\n+QUEUED\r\n-NOPERM this user has no permissions\r\n+QUEUED\r\n", reauth.Unfollowable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newLocal(t)
+			c.command("HELLO 3")
+			c.recv("%0\r\n")
+			for _, command := range []string{"MULTI", "GET k", "EXEC", "SUBSCRIBE c"} {
+				c.command(command)
+			}
+			if got := c.Deferred(); got != reauth.Transaction {
+				t.Errorf("deferred by %q before it is answered", got)
+			}
+			if got := c.recv(tt.replies); got != tt.replies {
+				t.Errorf("client saw %q", got)
+			}
+			if got := c.Deferred(); got != tt.want {
+				t.Errorf("deferred by %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// What stands in a transaction for certain is not followed.
+func TestSubscribeInMulti(t *testing.T) {
+	c := newLocal(t)
+	for _, command := range []string{"MULTI", "EXEC", "MULTI", "SUBSCRIBE c"} {
+		c.command(command)
+	}
+	if got := c.Deferred(); got != reauth.Unfollowable {
+		t.Errorf("deferred by %q", got)
+	}
 }

@@ -240,6 +240,9 @@ func (t *Tracker) ended() {
 	case exec, discard:
 		over := ok || endsTransaction(t.replies.Line())
 		t.trusted[e.kind-exec] = t.trusted[e.kind-exec] || over
+		if t.seenMulti && !over && t.doubted {
+			t.stop(Unfollowable)
+		}
 		t.transaction(t.seenMulti && !over)
 	case reset:
 		t.hello--
@@ -295,6 +298,9 @@ func (t *Tracker) transaction(in bool) {
 	t.seenMulti = in
 	if t.txOpen--; t.txOpen == 0 && !t.unseenTx {
 		t.multi = in
+	}
+	if t.txOpen == 0 {
+		t.ending, t.doubted = false, false
 	}
 }
 

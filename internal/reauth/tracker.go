@@ -79,6 +79,8 @@ type Tracker struct {
 	stopped  Reason // final: the request stream is no longer read
 	multi    bool   // in a transaction
 	txOpen   int    // MULTI, EXEC, DISCARD and RESET not answered yet
+	ending   bool   // the last of them is EXEC or DISCARD: multi is a doubt
+	doubted  bool   // an (un)subscription was sent in such a doubt
 	subOpen  int    // (un)subscriptions not answered yet
 	hello    int    // HELLO and RESET not answered yet
 	blocking int    // blocking commands not answered yet

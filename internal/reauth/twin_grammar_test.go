@@ -331,6 +331,7 @@ var scenes = []option{
 	{4, "WATCH k1|MULTI|SET k1 mine|EXEC"},
 	{4, "MULTI|SET k1 1|NOSUCHCOMMAND|EXEC"},
 	{3, "MULTI|SUBSCRIBE c1|EXEC"},
+	{3, "MULTI|GET k1|EXEC|SUBSCRIBE c1"},
 	{2, "MULTI|RESET"},
 	{2, "MULTI|BLPOP none $t|EXEC"},
 	{2, "MULTI|HELLO 3|EXEC"},
