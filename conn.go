@@ -362,6 +362,14 @@ func (c *conn) Close() error {
 	return err
 }
 
+// Commands is how many commands the client has sent, as far as they can be
+// followed. It is part of no interface, and for who counts them.
+func (c *conn) Commands() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracker.Commands()
+}
+
 func (c *conn) LocalAddr() net.Addr                { return c.upstream.LocalAddr() }
 func (c *conn) RemoteAddr() net.Addr               { return c.upstream.RemoteAddr() }
 func (c *conn) SetReadDeadline(t time.Time) error  { return c.reads.setDeadline(t) }

@@ -49,6 +49,8 @@ type client struct {
 	unhook func() bool // from ctx
 
 	up, down atomic.Uint64
+	commands commandCount
+	asked    atomic.Int64 // when the client sent what it has had nothing for, as Unix nanoseconds; 0 = there is none
 	owed     atomic.Bool  // the client has sent something behind the last reply
 	active   atomic.Int64 // when bytes moved last, as Unix nanoseconds
 }
@@ -117,6 +119,8 @@ func (c *client) carry() error {
 		return err
 	}
 	defer upstream.Close()
+	c.commands.begin(upstream)
+	defer c.commands.end()
 	stop := context.AfterFunc(c.ctx, func() { upstream.Close() })
 	defer stop()
 	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
@@ -177,8 +181,10 @@ func (c *client) carryUp(upstream net.Conn, begun []byte) error {
 	defer in.release()
 	for b := begun; ; {
 		if len(b) > 0 {
+			now := time.Now()
 			c.owed.Store(true)
-			c.active.Store(time.Now().UnixNano())
+			c.active.Store(now.UnixNano())
+			c.asks(now)
 			n, err := upstream.Write(b)
 			c.up.Add(uint64(n))
 			if err != nil {
@@ -204,6 +210,7 @@ func (c *client) carryDown(upstream net.Conn) error {
 			}
 			return err
 		}
+		c.handed(time.Now())
 		n, err := c.conn.Write(b)
 		c.down.Add(uint64(n))
 		if err != nil {

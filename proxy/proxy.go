@@ -68,6 +68,7 @@ type Proxy struct {
 	// that cannot be opened (level warn). Never of what they send. Nil: silent.
 	Logger *slog.Logger
 
+	latencies latencies
 	once      sync.Once
 	log       *slog.Logger
 	upstreams *upstreams
@@ -93,6 +94,8 @@ type Stats struct {
 	DialFailures uint64 // upstreams that could not be opened
 	BytesUp      uint64 // from clients to the cache
 	BytesDown    uint64
+	Commands     uint64 // as far as they can be told apart: not behind MONITOR, or what is not RESP
+	Latencies    Latencies
 
 	Dialing      int    // upstreams that are being opened now
 	DialsWaiting int    // that wait for their turn to be opened
@@ -128,7 +131,9 @@ func (p *Proxy) Stats() Stats {
 	for c := range p.clients {
 		s.BytesUp += c.up.Load()
 		s.BytesDown += c.down.Load()
+		s.Commands += c.commands.load()
 	}
+	s.Latencies = p.latencies.snapshot()
 	return s
 }
 
@@ -265,6 +270,7 @@ func (p *Proxy) leave(c *client) {
 	delete(p.clients, c)
 	p.stats.BytesUp += c.up.Load()
 	p.stats.BytesDown += c.down.Load()
+	p.stats.Commands += c.commands.load()
 	if len(p.clients) == 0 && p.left != nil {
 		close(p.left)
 		p.left = nil

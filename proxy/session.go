@@ -91,7 +91,8 @@ func (s *session) submit(commands []byte, n int) error {
 	s.bytes += len(commands)
 	s.mu.Unlock()
 	s.client.owed.Store(true)
-	s.submitted(len(commands))
+	s.asks(time.Now())
+	s.submitted(len(commands), n)
 	for {
 		if s.pipe == nil {
 			var err error
@@ -143,6 +144,7 @@ func (s *session) trySubmit(commands []byte, n int, l *loop) bool {
 	s.bytes += len(commands)
 	s.mu.Unlock()
 	s.client.owed.Store(true) // before the reply can have come
+	s.asks(time.Now())
 	if !s.pipe.trySubmit(s, commands, n) {
 		s.mu.Lock()
 		s.owed -= n
@@ -150,15 +152,16 @@ func (s *session) trySubmit(commands []byte, n int, l *loop) bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.submitted(len(commands))
+	s.submitted(len(commands), n)
 	l.touch(s.pipe)
 	return true
 }
 
 // submitted notes that the client has sent something.
-func (s *session) submitted(size int) {
+func (s *session) submitted(size, n int) {
 	s.active.Store(time.Now().UnixNano())
 	s.up.Add(uint64(size))
+	s.commands.add(n)
 	s.shared = true
 }
 
@@ -245,8 +248,12 @@ func (s *session) deliver(b []byte, n, size int) (flush bool) {
 	if s.out == nil {
 		s.out = outBuffer()
 	}
-	if s.unread() == 0 {
-		s.taken = time.Now()
+	if idle := s.unread() == 0; idle || s.asked.Load() != 0 {
+		now := time.Now()
+		s.client.handed(now)
+		if idle {
+			s.taken = now
+		}
 	}
 	s.out = append(s.out, b...)
 	return flush

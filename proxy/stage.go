@@ -59,6 +59,8 @@ func (s *session) dedicate() error {
 		return err
 	}
 	t := &stage{session: s, upstream: upstream}
+	s.commands.begin(upstream)
+	defer s.commands.end()
 	t.unhook = context.AfterFunc(s.ctx, func() { upstream.Close() })
 	s.hub.proxy.count(func(st *Stats) { st.Moves++ })
 	downEnded := make(chan error, 1)
@@ -96,6 +98,7 @@ func (t *stage) leave(downEnded chan error) error {
 	err := <-downEnded
 	t.shared = true
 	t.unhook()
+	t.commands.end() // the upstream may be another client's at once
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.upstream.SetReadDeadline(time.Time{})
 		t.hub.giveBack(t.upstream, t.settings.left())
@@ -150,8 +153,10 @@ func (t *stage) carryUp() (clean bool, err error) {
 }
 
 func (t *stage) send(n int) error {
+	now := time.Now()
 	t.client.owed.Store(true)
-	t.active.Store(time.Now().UnixNano())
+	t.active.Store(now.UnixNano())
+	t.asks(now)
 	m, err := t.upstream.Write(t.in.bytes()[:n])
 	t.up.Add(uint64(m))
 	if err != nil {
@@ -325,6 +330,7 @@ func (t *stage) carryDown() error {
 			return err
 		}
 		ended := t.observe(&replies, b)
+		t.client.handed(time.Now())
 		n, err := t.conn.Write(b)
 		t.down.Add(uint64(n))
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/entraredis/entraredis/internal/daemon"
+	"github.com/entraredis/entraredis/proxy"
 )
 
 // metric describes one: the labels come behind "target".
@@ -25,6 +26,8 @@ var (
 	mRefused       = metric("clients_refused_total", "Clients refused because there were too many.")
 	mLogins        = metric("logins_failed_total", "Wrong passwords of clients.")
 	mBytes         = metric("bytes_total", "Bytes carried: up to the cache, down to clients.", "direction")
+	mCommands      = metric("commands_total", "Commands of clients, as far as they can be told apart.")
+	mLatency       = metric("reply_seconds", "Time from when a client that was owed nothing sent something until its reply began to come.")
 	mExpiry        = metric("token_expiry_seconds", "Seconds until the access token expires; negative behind that. Absent before the first token.")
 	mRefreshes     = metric("token_refreshes_total", "Acquisitions of an access token: new, unchanged (the token already held) or failed.", "result")
 	mUpstreams     = metric("upstream_connections", "Connections to the cache open now.")
@@ -82,6 +85,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(mLogins, t.Proxy.LoginsFailed, n)
 		counter(mBytes, t.Proxy.BytesUp, n, "up")
 		counter(mBytes, t.Proxy.BytesDown, n, "down")
+		counter(mCommands, t.Proxy.Commands, n)
+		out <- histogram(mLatency, t.Proxy.Latencies, n)
 		if !t.Token.ExpiresOn.IsZero() {
 			gauge(mExpiry, t.Token.ExpiresOn.Sub(now).Seconds(), n)
 		}
@@ -109,6 +114,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		counter(mExpired, t.Dialer.Expired, n)
 	}
+}
+
+// histogram makes Prometheus's cumulative buckets, in seconds.
+func histogram(d *prometheus.Desc, l proxy.Latencies, labels ...string) prometheus.Metric {
+	buckets := map[float64]uint64{}
+	count := uint64(0)
+	for i, bound := range proxy.LatencyBounds {
+		count += l.Buckets[i]
+		buckets[bound.Seconds()] = count
+	}
+	return prometheus.MustNewConstHistogram(d, count+l.Buckets[len(proxy.LatencyBounds)], l.Sum.Seconds(), buckets, labels...)
 }
 
 func oneIf(b bool) float64 {

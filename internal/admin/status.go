@@ -58,6 +58,7 @@ type targetView struct {
 	LoginsFailed uint64            `json:"logins_failed"`
 	BytesUp      uint64            `json:"bytes_up"`
 	BytesDown    uint64            `json:"bytes_down"`
+	Commands     uint64            `json:"commands"`
 	Upstreams    int64             `json:"upstreams"`
 	Shared       int               `json:"shared_upstreams"`
 	SharedLost   uint64            `json:"shared_upstreams_lost"`
@@ -121,7 +122,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		Username: t.Token.Username, ExpiresOn: at(t.Token.ExpiresOn), LastRefresh: at(t.Token.LastRefresh), NextRefresh: at(t.Token.NextAttempt),
 		Refreshes: t.Token.Refreshes, Failures: t.Token.Failures, TokenError: words(t.Token.LastError),
 		Clients: t.Proxy.Clients, Accepted: t.Proxy.Accepted, Refused: t.Proxy.Refused, LoginsFailed: t.Proxy.LoginsFailed,
-		BytesUp: t.Proxy.BytesUp, BytesDown: t.Proxy.BytesDown,
+		BytesUp: t.Proxy.BytesUp, BytesDown: t.Proxy.BytesDown, Commands: t.Proxy.Commands,
 		Shared: t.Proxy.Pipes, SharedLost: t.Proxy.PipesLost, CommandsLost: t.Proxy.CommandsLost, Moves: t.Proxy.Moves, SlowReaders: t.Proxy.SlowReaders,
 		Dialing: t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
 		Upstreams: t.Dialer.Open, Dials: t.Dialer.Dials, DialFailures: map[string]uint64{}, DialError: words(t.Proxy.LastDialError),
@@ -161,7 +162,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		"clients": fmt.Sprint(v.Clients), "accepted": fmt.Sprintf("%d, %d refused, %d wrong passwords", v.Accepted, v.Refused, v.LoginsFailed),
 		"upstreams": fmt.Sprintf("%d, %d shared, %d spare", v.Upstreams, v.Shared, v.Spares), "dials": fmt.Sprintf("%d, failed: %s", v.Dials, tally(v.DialFailures)), "dialerror": v.DialError,
 		"reauths": fmt.Sprintf("%d, %d refused", v.Reauths, v.Refusals), "deferred": tally(v.Deferred), "expired": fmt.Sprint(v.Expired),
-		"bytes": size(v.BytesUp) + " up, " + size(v.BytesDown) + " down",
+		"commands": fmt.Sprint(v.Commands), "bytes": size(v.BytesUp) + " up, " + size(v.BytesDown) + " down",
 	}
 	return v
 }

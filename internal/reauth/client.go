@@ -56,6 +56,7 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 			t.stop(Unfollowable) // what is due already is still told apart
 			return Step{Send: len(b)}
 		}
+		t.commands++
 		if t.isPlain() {
 			t.queue.push(entry{kind: plain, n: 1})
 			if want && t.Deferred() == None {

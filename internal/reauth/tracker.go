@@ -67,6 +67,7 @@ type Tracker struct {
 	// then do not reach the server. It is called by Client.
 	Authenticate func(username, password []byte) bool
 
+	commands uint64 // of the client's, as long as they are followed
 	requests resp.Requests
 	replies  resp.Replies
 	queue    queue // what is still to be answered
@@ -131,6 +132,11 @@ func New() *Tracker {
 	t.requests.Keep = t.keep
 	return t
 }
+
+// Commands is how many commands Client has come past, those that were answered
+// for the server included. It stays where it is once the stream is no longer
+// followed.
+func (t *Tracker) Commands() uint64 { return t.commands }
 
 // Deferred says why no AUTH may be sent right behind the bytes that Client was
 // given so far; None if it may.
