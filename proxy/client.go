@@ -118,16 +118,17 @@ func (c *client) carry() error {
 		c.say(dialRefusal(err))
 		return err
 	}
-	defer upstream.Close()
+	l := newLine(upstream)
+	defer l.close()
 	c.commands.begin(upstream)
 	defer c.commands.end()
-	stop := context.AfterFunc(c.ctx, func() { upstream.Close() })
+	stop := context.AfterFunc(c.ctx, l.close)
 	defer stop()
 	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
 
 	upEnded, downEnded := make(chan error, 1), make(chan error, 1)
-	go func() { upEnded <- c.carryUp(upstream, begun) }()
-	go func() { downEnded <- c.carryDown(upstream) }()
+	go func() { upEnded <- c.carryUp(l, begun) }()
+	go func() { downEnded <- c.carryDown(l) }()
 	select {
 	case err = <-upEnded:
 		if err == errLeft {
@@ -176,7 +177,7 @@ func (c *client) awaitReplies(downEnded chan error) {
 }
 
 // carryUp carries from the client to upstream, begun first.
-func (c *client) carryUp(upstream net.Conn, begun []byte) error {
+func (c *client) carryUp(upstream io.Writer, begun []byte) error {
 	in := buffer{}
 	defer in.release()
 	for b := begun; ; {
@@ -199,12 +200,15 @@ func (c *client) carryUp(upstream net.Conn, begun []byte) error {
 }
 
 // carryDown carries from upstream to the client.
-func (c *client) carryDown(upstream net.Conn) error {
+func (c *client) carryDown(upstream *line) error {
 	in := buffer{}
 	defer in.release()
 	for {
-		b, err := in.read(upstream)
+		b, err := in.read(upstream.get())
 		if err != nil {
+			if c.restore(upstream) {
+				continue
+			}
 			if err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 				err = errUpstream
 			}

@@ -110,6 +110,10 @@ type Stats struct {
 	LastDialError   error
 	LastDialFailure time.Time
 
+	// Restored counts upstreams that ended while their client was owed nothing,
+	// and in whose place another one was put.
+	Restored uint64
+
 	// With shared upstreams:
 	Pipes        int    // shared upstreams that are open
 	PipesLost    uint64 // that ended

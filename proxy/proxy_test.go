@@ -302,7 +302,8 @@ func TestNoUpstream(t *testing.T) {
 			t.Errorf("got %q, %v, want the cause", got, err)
 		}
 		s := d.Stats()
-		if s.DialFailures != 2 || s.FailedDials[entraredis.KindUnreachable] != 1 || len(s.FailedDials) != 2 {
+		if s.DialFailures != 3 || // one for c, whose upstream has ended with its token
+			s.FailedDials[entraredis.KindUnreachable] != 1 || len(s.FailedDials) != 2 {
 			t.Errorf("got %+v", s)
 		}
 		if _, ok := errors.AsType[*entraredis.TokenError](s.LastDialError); !ok || !s.LastDialFailure.Equal(time.Now()) {

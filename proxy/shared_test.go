@@ -220,8 +220,9 @@ func TestSharedProtocolErrors(t *testing.T) {
 
 // upstreams keeps the connections of a proxy to the cache.
 type upstreams struct {
-	mu   sync.Mutex
-	open []*upstream
+	dying atomic.Bool // the next ones end early
+	mu    sync.Mutex
+	open  []*upstream
 }
 
 type upstream struct {

@@ -27,6 +27,7 @@ func faults(short bool) []fault {
 	}
 	return []fault{
 		{name: "upstream killed", memory: 32 * mib, inflict: killed},
+		{name: "connections killed", memory: 32 * mib, inflict: connectionsKilled},
 		{name: "upstream frozen", memory: 32 * mib, inflict: frozen},
 		{name: "slow network", memory: 32 * mib, quiet: true, inflict: slow},
 		{name: "half-open connections", memory: 32 * mib, flags: []string{"--reply-timeout", "1s"}, inflict: halfOpen},
@@ -44,6 +45,27 @@ func killed(ctx context.Context, s *scene) error {
 	s.w.redis.stop()
 	<-ctx.Done()
 	return s.w.startRedis(context.WithoutCancel(ctx))
+}
+
+// connectionsKilled ends all connections again and again, at instants that nobody chose.
+func connectionsKilled(ctx context.Context, s *scene) error {
+	c, err := net.Dial("tcp", s.w.plain)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	replies := bufio.NewReader(c)
+	n := 0
+	for ; rest(ctx, time.Duration(50+rand.IntN(50))*time.Millisecond) == nil; n++ {
+		if _, err := c.Write(resp.AppendCommand(nil, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")); err != nil {
+			return err
+		}
+		if line, err := replies.ReadString('\n'); err != nil || line[0] != ':' {
+			return fmt.Errorf("CLIENT KILL: %q, %w", line, err)
+		}
+	}
+	s.notes = append(s.notes, fmt.Sprintf("%d times", n))
+	return nil
 }
 
 func frozen(ctx context.Context, s *scene) error {

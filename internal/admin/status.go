@@ -65,6 +65,7 @@ type targetView struct {
 	CommandsLost uint64            `json:"commands_lost"`
 	Moves        uint64            `json:"client_moves"`
 	SlowReaders  uint64            `json:"slow_readers"`
+	Restored     uint64            `json:"upstreams_restored"`
 	Dialing      int               `json:"dialing"`
 	DialsWaiting int               `json:"dials_waiting"`
 	Spares       int               `json:"spares"`
@@ -123,7 +124,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		Refreshes: t.Token.Refreshes, Failures: t.Token.Failures, TokenError: words(t.Token.LastError),
 		Clients: t.Proxy.Clients, Accepted: t.Proxy.Accepted, Refused: t.Proxy.Refused, LoginsFailed: t.Proxy.LoginsFailed,
 		BytesUp: t.Proxy.BytesUp, BytesDown: t.Proxy.BytesDown, Commands: t.Proxy.Commands,
-		Shared: t.Proxy.Pipes, SharedLost: t.Proxy.PipesLost, CommandsLost: t.Proxy.CommandsLost, Moves: t.Proxy.Moves, SlowReaders: t.Proxy.SlowReaders,
+		Shared: t.Proxy.Pipes, SharedLost: t.Proxy.PipesLost, CommandsLost: t.Proxy.CommandsLost, Moves: t.Proxy.Moves, SlowReaders: t.Proxy.SlowReaders, Restored: t.Proxy.Restored,
 		Dialing: t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
 		Upstreams: t.Dialer.Open, Dials: t.Dialer.Dials, DialFailures: map[string]uint64{}, DialError: words(t.Proxy.LastDialError),
 		Reauths: t.Dialer.Reauths, Refusals: t.Dialer.ReauthRefused, Deferred: t.Dialer.Deferred, Expired: t.Dialer.Expired,

@@ -74,7 +74,7 @@ func (t *Tracker) answerAuth(raw []byte, e entry) (Step, bool) {
 			return t.standIn(false), true
 		}
 		without := append(args[:at:at], args[at+3:]...)
-		t.sent(entry{kind: hello, n: e.n})
+		t.sent(entry{kind: hello, n: e.n, bare: len(without) == 2})
 		return Step{Insert: resp.AppendCommandBytes(nil, without...)}, true
 	}
 	return Step{}, false

@@ -125,7 +125,7 @@ func (t *Tracker) classify() entry {
 		}
 	case "HELLO":
 		e.n, _ = strconv.Atoi(string(t.requests.Arg(1)))
-		e.login = t.carriesAuth()
+		e.login, e.bare = t.carriesAuth(), n == 2
 	}
 	switch e.kind {
 	case subscribe:

@@ -150,8 +150,8 @@ func (t *Tracker) took(e entry, ok bool) {
 			}
 		}
 	case hello:
-		if ok {
-			t.pin() // it may have set a name, a protocol, a user
+		if ok && !e.bare {
+			t.pin() // it may have set a name, a user
 		}
 	case exec, discard:
 		if t.seenMulti && (ok || endsTransaction(t.replies.Line())) {
@@ -190,7 +190,7 @@ func (t *Tracker) set(s setting) {
 // notes reports whether the frame that begins with c may be the confirmation
 // of a subscription whose name is to be kept.
 func (t *Tracker) notes(c byte) bool {
-	return c == '*' && t.seenProto == 2 && !t.pinned && (t.seenSubs.any() || t.queue.awaits(subscribe, unsubscribe))
+	return (c == '*' && t.seenProto == 2 || c == '>') && !t.pinned && (t.seenSubs.any() || t.queue.awaits(subscribe, unsubscribe))
 }
 
 // note takes the next piece of such a frame. One that comes in one piece is
@@ -262,6 +262,33 @@ func (t *Tracker) Movable() bool {
 	return !redirected
 }
 
+// Restorable reports whether nothing is due to the client and nothing under
+// way, and all that is set and subscribed on the connection can be given to
+// another, so that the client need not notice if this one has ended.
+func (t *Tracker) Restorable() bool {
+	if t.stopped != None || t.pinned || t.watching || t.multi || t.seenMulti || t.off || t.skipNext || t.prefixed || t.tracking ||
+		t.monitors() || t.clientAuth || t.ownAuth > 0 || t.subOpen > 0 || t.hello > 0 || t.block != nil || t.raw || len(t.held) > 0 ||
+		!t.requests.AtBoundary() || !t.replies.AtBoundary() || t.ClientWaits() {
+		return false
+	}
+	s := t.stands
+	if s == nil {
+		return !t.seenSubs.any()
+	}
+	if s.unnamed || len(s.asked) > 0 {
+		return false
+	}
+	for f, names := range s.names {
+		if int64(len(names)) != t.seenSubs.count[f] {
+			return false
+		}
+	}
+	return true
+}
+
+// Protocol is the RESP version that the client expects.
+func (t *Tracker) Protocol() int { return t.clientProto }
+
 // Settled reports whether the connection is Movable, and nothing is due on it.
 func (t *Tracker) Settled() bool { return t.queue.empty() && t.Movable() }
 
@@ -291,8 +318,11 @@ type subscription struct {
 	since uint64
 }
 
-// Standing returns what stands on a connection that is Movable.
+// Standing returns what stands on a connection that is Movable or Restorable.
 func (t *Tracker) Standing() *Standing {
+	if t.stands == nil {
+		return &Standing{}
+	}
 	s := &Standing{settings: slices.Clone(t.stands.settings)}
 	for f, names := range t.stands.names {
 		for name, since := range names {
@@ -374,10 +404,13 @@ func without(a, b []subscription) (names []string) {
 	return names
 }
 
-// cutArray returns the elements of a whole RESP2 array of bulk strings and
+// cutArray returns the elements of a whole array or push of bulk strings and
 // integers, as they are in b; ok is false if it is none. A null is nil.
 func cutArray(b []byte) (parts [][]byte, ok bool) {
 	header, rest, ok := cutHeader(b, '*')
+	if !ok {
+		header, rest, ok = cutHeader(b, '>')
+	}
 	n, err := strconv.Atoi(string(header))
 	if !ok || err != nil || n < 0 || n > 4 {
 		return nil, false

@@ -37,6 +37,7 @@ type entry struct {
 	kind   kind
 	family family // of subscribe and unsubscribe
 	login  bool   // hello: carries AUTH
+	bare   bool   // hello: sets the protocol and nothing else
 	// n: commands in a run of plain ones; confirmations due of an
 	// (un)subscription, 0 meaning one for each that stands; version of hello;
 	// of CLIENT REPLY OFF how many of OFF and ON were sent up to it.

@@ -87,9 +87,13 @@ func (t *Tracker) rewrite(n int, done bool, err error) (int, Verdict, error) {
 		// In RESP2 only subscribers get those that others redirect to them.
 		t.held, t.verdict = nil, Swallow
 	}
+	if t.noting {
+		t.note(bytes.Clone(t.held), done)
+	}
 	t.held = t.rewritten(t.held)
 	if done {
 		t.ended()
+		t.frame = nil
 	}
 	return n, Swallow, err // what TakeHeld returns stands for them
 }
