@@ -49,6 +49,14 @@ func productOf(host string) *product {
 	return nil
 }
 
+// PublishesMaintenance reports whether a host name is that of a cache that
+// announces maintenance on the channel AzureRedisEvents: Azure Managed Redis does
+// not.
+func PublishesMaintenance(host string) bool {
+	p := productOf(host)
+	return p != nil && p.name == cacheForRedis
+}
+
 // nodePort reports whether a port is one of those on which the product's nodes
 // listen with TLS: 150XX, 85XX for Azure Managed Redis.
 func (p *product) nodePort(port string) bool {

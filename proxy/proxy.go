@@ -46,6 +46,10 @@ type Proxy struct {
 	// handshake. Each is one of the cache's connections. Zero: none.
 	Spares int
 
+	// MaintenanceEvents has a connection subscribe to AzureRedisEvents, on which
+	// Azure Cache for Redis announces maintenance: see Stats.Maintenance.
+	MaintenanceEvents bool
+
 	// Upstreams says how clients share upstream connections. The zero value is
 	// UpstreamsDedicated.
 	Upstreams Upstreams
@@ -110,6 +114,11 @@ type Stats struct {
 	LastDialError   error
 	LastDialFailure time.Time
 
+	// Maintenance counts the events that the cache has announced, by type, and
+	// LastMaintenance is the last of them.
+	Maintenance     map[string]uint64
+	LastMaintenance Maintenance
+
 	// Restored counts upstreams that ended while their client was owed nothing,
 	// and in whose place another one was put.
 	Restored uint64
@@ -128,7 +137,7 @@ func (p *Proxy) Stats() Stats {
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Clients = len(p.clients)
-	s.FailedDials = maps.Clone(s.FailedDials)
+	s.FailedDials, s.Maintenance = maps.Clone(s.FailedDials), maps.Clone(s.Maintenance)
 	if p.upstreams != nil {
 		p.upstreams.count(&s)
 	}
@@ -192,7 +201,12 @@ func (p *Proxy) Serve(l net.Listener) error {
 		return ErrClosed
 	}
 	defer p.shut(l)
-	p.spares.Do(func() { p.upstreams.keepSpares(p.Spares, p.log) })
+	p.spares.Do(func() {
+		p.upstreams.keepSpares(p.Spares, p.log)
+		if p.MaintenanceEvents {
+			p.upstreams.watchMaintenance(p.log, func(m Maintenance) { p.count(func(s *Stats) { s.announced(m) }) })
+		}
+	})
 	var pause time.Duration
 	for {
 		c, err := l.Accept()

@@ -25,6 +25,7 @@ type line struct {
 	writes chan struct{} // has one in it while somebody writes, or changes conn
 	conn   atomic.Pointer[net.Conn]
 	over   atomic.Bool // it has ended for good
+	since  time.Time   // when conn took another one's place; of who reads
 }
 
 func newLine(conn net.Conn) *line {
@@ -62,6 +63,14 @@ func (c *client) restore(l *line) bool {
 	if l.over.Load() || !state.Restorable() {
 		return false
 	}
+	if time.Since(l.since) < maxBackOff {
+		// The cache takes connections and ends them.
+		select {
+		case <-time.After(maxBackOff):
+		case <-c.ctx.Done():
+			return false
+		}
+	}
 	next, err := c.redial()
 	if err != nil {
 		if c.ctx.Err() == nil && err != errDraining {
@@ -83,6 +92,7 @@ func (c *client) restore(l *line) bool {
 	}
 	c.commands.end()
 	c.commands.begin(next)
+	l.since = time.Now()
 	if l.conn.Store(&next); l.over.Load() {
 		next.Close()
 		return false

@@ -121,6 +121,32 @@ func TestRestoreWhenCacheIsBack(t *testing.T) {
 	})
 }
 
+// A cache that ends every connection at once is not dialed all the time.
+func TestRestoreAgainAndAgain(t *testing.T) {
+	var u upstreams
+	within(t, u.watchAll, func(d *door) {
+		c := d.connect()
+		c.do("+PONG\r\n", "PING")
+		for i := range 5 {
+			if len(u.open) != i+1 {
+				t.Fatalf("%d connections, want %d", len(u.open), i+1)
+			}
+			u.open[i].Close()
+			pass(2500 * time.Millisecond)
+		}
+		u.open[5].Close()
+		synctest.Wait()
+		n := len(u.open)
+		u.open[n-1].Close()
+		pass(time.Second)
+		if len(u.open) != n {
+			t.Errorf("dialed again at once")
+		}
+		pass(2 * time.Second)
+		c.do("+PONG\r\n", "PING")
+	})
+}
+
 func TestRestoreFails(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -174,6 +174,29 @@ func TestSharingOfATarget(t *testing.T) {
 			t.Errorf("%q: got %v, %d pipes, %v, want %v, %d, %v", tt.args, p.Upstreams, p.Pipes, p.ReplyTimeout, tt.mode, tt.pipes, tt.reply)
 		}
 	}
+	for _, tt := range []struct {
+		target string
+		want   bool
+	}{
+		{"a.redis.cache.windows.net", true}, {"a.redis.cache.windows.net?maintenance-events=off", false},
+		{"a.westeurope.redis.azure.net", false}, {"h:1", false}, {"h:1?maintenance-events=on", true},
+	} {
+		c, err := loaded(t, []string{tt.target, "--credential", "azure-cli"}, nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, err := c.targets[0].open(streams{env: lookup(nil)}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up.Source.Close()
+		if got := up.Proxy.MaintenanceEvents; got != tt.want {
+			t.Errorf("%s: maintenance events %v, want %v", tt.target, got, tt.want)
+		}
+	}
+	if _, err := loaded(t, []string{"h:1?maintenance-events=maybe", "--credential", "azure-cli"}, nil, ""); err == nil || !strings.Contains(err.Error(), `not "auto", "on" or "off"`) {
+		t.Errorf("maintenance events that are neither on nor off: %v", err)
+	}
 	if _, err := loaded(t, []string{"h:1?upstreams=few", "--credential", "azure-cli"}, nil, ""); err == nil || !strings.Contains(err.Error(), `not "dedicated", "shared" or "auto"`) {
 		t.Errorf("a mode that is none: %v", err)
 	}

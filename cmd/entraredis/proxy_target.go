@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/doctor"
 	"github.com/entraredis/entraredis/internal/daemon"
 	"github.com/entraredis/entraredis/proxy"
 )
@@ -32,10 +34,11 @@ type targetOptions struct {
 	maxClients, maxDials, spares, pipes uint
 	upstreams                           proxy.Upstreams
 	replyTimeout                        time.Duration
+	maintenance                         maintenanceMode
 }
 
 func newTargetOptions() *targetOptions {
-	return &targetOptions{cacheOptions: newCacheOptions(), unixMode: 0o600}
+	return &targetOptions{cacheOptions: newCacheOptions(), unixMode: 0o600, maintenance: "auto"}
 }
 
 func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
@@ -53,7 +56,23 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.Var(&o.upstreams, "upstreams", "how clients share upstreams: dedicated, shared or auto")
 	f.DurationVar(&o.replyTimeout, "reply-timeout", 30*time.Second, "silence after which a shared upstream is taken for dead while replies are due; 0 is never")
 	f.UintVar(&o.pipes, "pipes", 0, "upstreams that are shared, unless --upstreams is dedicated; 0 is 2")
+	f.Var(&o.maintenance, "maintenance-events", "listen for maintenance that the cache announces: on, off, or auto, which is on for Azure Cache for Redis")
 	f.StringVar(&o.name, "name", "", "`name` in logs and metrics (default the first label of HOST)")
+}
+
+// maintenanceMode is a flag: auto, on or off.
+type maintenanceMode string
+
+func (m *maintenanceMode) String() string { return string(*m) }
+func (m *maintenanceMode) Type() string   { return "mode" }
+
+func (m *maintenanceMode) Set(s string) error {
+	switch s {
+	case "auto", "on", "off":
+		*m = maintenanceMode(s)
+		return nil
+	}
+	return errors.New(`not "auto", "on" or "off"`)
 }
 
 // fileMode is a flag of permission bits.
@@ -181,6 +200,8 @@ func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event
 		Dialer: dialer, Addr: t.addr, MaxClients: int(t.maxClients), MaxDials: int(t.maxDials), Spares: int(t.spares), Logger: log,
 		Upstreams: t.upstreams, Pipes: int(t.pipes), ReplyTimeout: t.replyTimeout,
 	}
+	host, _, _ := net.SplitHostPort(t.addr)
+	up.Proxy.MaintenanceEvents = t.maintenance == "on" || t.maintenance == "auto" && doctor.PublishesMaintenance(host)
 	if t.replyTimeout == 0 {
 		up.Proxy.ReplyTimeout = -1 // never; zero is the package's default
 	}

@@ -42,6 +42,7 @@ var (
 	mMoves         = metric("client_moves_total", "Moves of a client from shared connections to one of its own.")
 	mSlowReaders   = metric("slow_readers_total", "Clients closed because they did not read their replies from a shared connection.")
 	mRestored      = metric("upstreams_restored_total", "Connections to the cache that ended while their client was owed nothing, and were replaced without it.")
+	mMaintenance   = metric("maintenance_events_total", "Events that the cache has announced on AzureRedisEvents.", "type")
 	mReauths       = metric("reauths_total", "re-AUTHs answered by the cache: accepted or refused.", "result")
 	mDeferred      = metric("reauths_deferred_total", "re-AUTHs that had to wait for the connection's state to allow one.", "reason")
 	mExpired       = metric("connections_expired_total", "Connections to the cache that ended because their token did.")
@@ -109,6 +110,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(mMoves, t.Proxy.Moves, n)
 		counter(mSlowReaders, t.Proxy.SlowReaders, n)
 		counter(mRestored, t.Proxy.Restored, n)
+		for kind, count := range t.Proxy.Maintenance {
+			counter(mMaintenance, count, n, kind)
+		}
 		counter(mReauths, t.Dialer.Reauths, n, "accepted")
 		counter(mReauths, t.Dialer.ReauthRefused, n, "refused")
 		for reason, count := range t.Dialer.Deferred {

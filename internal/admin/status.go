@@ -13,6 +13,7 @@ import (
 
 	"github.com/entraredis/entraredis"
 	"github.com/entraredis/entraredis/internal/daemon"
+	"github.com/entraredis/entraredis/proxy"
 )
 
 //go:embed page/page.css page/page.js
@@ -66,6 +67,7 @@ type targetView struct {
 	Moves        uint64            `json:"client_moves"`
 	SlowReaders  uint64            `json:"slow_readers"`
 	Restored     uint64            `json:"upstreams_restored"`
+	Maintenance  string            `json:"maintenance"` // announced last
 	Dialing      int               `json:"dialing"`
 	DialsWaiting int               `json:"dials_waiting"`
 	Spares       int               `json:"spares"`
@@ -125,7 +127,8 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		Clients: t.Proxy.Clients, Accepted: t.Proxy.Accepted, Refused: t.Proxy.Refused, LoginsFailed: t.Proxy.LoginsFailed,
 		BytesUp: t.Proxy.BytesUp, BytesDown: t.Proxy.BytesDown, Commands: t.Proxy.Commands,
 		Shared: t.Proxy.Pipes, SharedLost: t.Proxy.PipesLost, CommandsLost: t.Proxy.CommandsLost, Moves: t.Proxy.Moves, SlowReaders: t.Proxy.SlowReaders, Restored: t.Proxy.Restored,
-		Dialing: t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
+		Maintenance: maintenance(t.Proxy.LastMaintenance, now),
+		Dialing:     t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
 		Upstreams: t.Dialer.Open, Dials: t.Dialer.Dials, DialFailures: map[string]uint64{}, DialError: words(t.Proxy.LastDialError),
 		Reauths: t.Dialer.Reauths, Refusals: t.Dialer.ReauthRefused, Deferred: t.Dialer.Deferred, Expired: t.Dialer.Expired,
 		Minutes: []minuteView{}, Events: []eventView{},
@@ -163,7 +166,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		"clients": fmt.Sprint(v.Clients), "accepted": fmt.Sprintf("%d, %d refused, %d wrong passwords", v.Accepted, v.Refused, v.LoginsFailed),
 		"upstreams": fmt.Sprintf("%d, %d shared, %d spare", v.Upstreams, v.Shared, v.Spares), "dials": fmt.Sprintf("%d, failed: %s", v.Dials, tally(v.DialFailures)), "dialerror": v.DialError,
 		"reauths": fmt.Sprintf("%d, %d refused", v.Reauths, v.Refusals), "deferred": tally(v.Deferred), "expired": fmt.Sprint(v.Expired),
-		"commands": fmt.Sprint(v.Commands), "bytes": size(v.BytesUp) + " up, " + size(v.BytesDown) + " down",
+		"maintenance": v.Maintenance, "commands": fmt.Sprint(v.Commands), "bytes": size(v.BytesUp) + " up, " + size(v.BytesDown) + " down",
 	}
 	return v
 }
@@ -200,6 +203,22 @@ func at(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+// maintenance tells the event last announced: "NodeMaintenanceStarting of a replica, 5m 10s ago, for 2026-01-02T15:04:05Z".
+func maintenance(m proxy.Maintenance, now time.Time) string {
+	if m.Type == "" {
+		return "none announced"
+	}
+	text := m.Type
+	if m.Replica {
+		text += " of a replica"
+	}
+	text += ", " + period(max(0, now.Sub(m.Heard))) + " ago"
+	if !m.Start.IsZero() {
+		text += ", for " + m.Start.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 func words(err error) string {
