@@ -63,7 +63,7 @@ func command() *cobra.Command {
 	p.BoolVar(&f.short, "short", false, "one round of a few cases, to see that everything works; the figures mean nothing")
 	p.BoolVar(&f.strict, "strict", false, "exit 1 if a bar was missed")
 	p.IntVar(&f.rounds, "rounds", f.rounds, "rounds of each case; printed is the median")
-	p.DurationVar(&f.seconds, "time", f.seconds, "how long direct TLS takes for a command of a case")
+	p.DurationVar(&f.seconds, "time", f.seconds, "how long direct TLS takes for a command of a case, besides 20ms for each client")
 	p.StringVar(&f.cases, "cases", "", "only cases whose name matches this `regexp`")
 	p.StringSliceVar(&f.paths, "paths", nil, "only these `paths`, and direct: "+strings.Join(pathNames, ", "))
 	root.AddCommand(faultsCommand())

@@ -38,7 +38,11 @@ func everything(ctx context.Context, r *report, f flags) error {
 	}
 	var cases []measurement
 	for _, l := range loads(f.short) {
-		cases = append(cases, throughput{l, f.seconds})
+		span := f.seconds
+		if !f.short {
+			span += time.Duration(l.clients) * perClient
+		}
+		cases = append(cases, throughput{l, span})
 	}
 	for _, c := range churns(f.short) {
 		cases = append(cases, c)
