@@ -4,10 +4,12 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/entraredis/entraredis"
 	"github.com/entraredis/entraredis/emulator"
 	"github.com/entraredis/entraredis/proxy"
 )
@@ -47,23 +49,30 @@ func TestMaintenanceGoesOn(t *testing.T) {
 		"silent": func(u *deaf) { u.now.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
 			var all []*deaf
 			within(t, func(p *proxy.Proxy) {
 				p.MaintenanceEvents = true
 				dial := p.Dialer.NetDial
 				p.Dialer.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 					c, err := dial(ctx, network, addr)
+					mu.Lock()
+					defer mu.Unlock()
 					all = append(all, &deaf{Conn: c})
 					return all[len(all)-1], err
 				}
 			}, func(d *door) {
 				synctest.Wait()
-				end(all[0])
+				mu.Lock()
+				first := all[0]
+				mu.Unlock()
+				end(first)
 				pass(3 * time.Minute)
+				mu.Lock()
+				defer mu.Unlock()
 				if len(all) != 2 {
 					t.Fatalf("%d connections, want a second", len(all))
 				}
-				d.connect().do(":1\r\n", "PUBLISH", "AzureRedisEvents", "NotificationType|NodeMaintenanceStart")
 			})
 		})
 	}
@@ -73,12 +82,13 @@ func TestMaintenanceGoesOn(t *testing.T) {
 func TestMaintenanceNotPermitted(t *testing.T) {
 	within(t, nil, func(d *door) {
 		defer d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "SUBSCRIBE", Body: "NOPERM this user has no permissions"})()
-		p := &proxy.Proxy{Dialer: d.Dialer, Addr: "cache:6380", MaintenanceEvents: true}
+		dialer := &entraredis.Dialer{Source: d.Dialer.Source, Plaintext: true, NetDial: d.Dialer.NetDial}
+		p := &proxy.Proxy{Dialer: dialer, Addr: "cache:6380", MaintenanceEvents: true}
 		other := &door{T: t, conns: make(chan net.Conn), gone: make(chan struct{}), fail: make(chan error)}
 		served := make(chan error, 1)
 		go func() { served <- p.Serve(other) }()
 		pass(30 * time.Minute)
-		if n := d.Dialer.Stats().Dials; n != 1 {
+		if n := dialer.Stats().Dials; n != 1 {
 			t.Errorf("%d dials in half an hour, want one", n)
 		}
 		p.Close()
