@@ -278,6 +278,7 @@ func TestCloseWhileClientsWait(t *testing.T) {
 		if s := d.Stats(); s.DialsWaiting != 0 {
 			t.Errorf("got %+v", s)
 		}
+		synctest.Wait() // for Close to have ended the other one too
 		close(l.hold)
 		c[0].ended("")
 		<-closed

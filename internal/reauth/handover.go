@@ -250,13 +250,8 @@ func (t *Tracker) named(f family, ends bool) {
 // refused, and all that is set and subscribed on it can be given to another.
 func (t *Tracker) Movable() bool {
 	if t.pinned || t.watching || t.seenProto != 2 || t.clientProto != 2 || t.seenMulti || t.off || t.monitors() ||
-		!t.seenSubs.any() || t.Deferred() != Subscribed || t.stands == nil || t.stands.unnamed {
+		!t.seenSubs.any() || t.Deferred() != Subscribed || t.stands == nil || !t.allNamed() {
 		return false
-	}
-	for f, names := range t.stands.names {
-		if int64(len(names)) != t.seenSubs.count[f] {
-			return false
-		}
 	}
 	_, redirected := t.stands.names[channels][invalidations]
 	return !redirected
@@ -268,17 +263,27 @@ func (t *Tracker) Movable() bool {
 func (t *Tracker) Restorable() bool {
 	if t.stopped != None || t.pinned || t.watching || t.multi || t.seenMulti || t.off || t.skipNext || t.prefixed || t.tracking ||
 		t.monitors() || t.clientAuth || t.ownAuth > 0 || t.subOpen > 0 || t.hello > 0 || t.block != nil || t.raw || len(t.held) > 0 ||
-		!t.requests.AtBoundary() || !t.replies.AtBoundary() || t.ClientWaits() {
+		!t.requests.AtBoundary() || !t.replies.AtBoundary() {
 		return false
 	}
-	s := t.stands
-	if s == nil {
+	for i := range t.queue.len {
+		// Of a command behind CLIENT REPLY SKIP too nobody knows whether it ran.
+		if e := t.queue.at(i); e.kind != auth && e.kind != authUnseen || e.answer != nothing {
+			return false
+		}
+	}
+	if t.stands == nil {
 		return !t.seenSubs.any()
 	}
-	if s.unnamed || len(s.asked) > 0 {
+	return len(t.stands.asked) == 0 && t.allNamed()
+}
+
+// allNamed reports whether the names of all subscriptions are known.
+func (t *Tracker) allNamed() bool {
+	if t.stands.unnamed {
 		return false
 	}
-	for f, names := range s.names {
+	for f, names := range t.stands.names {
 		if int64(len(names)) != t.seenSubs.count[f] {
 			return false
 		}

@@ -66,6 +66,29 @@ func talkTo(t *testing.T, tr *reauth.Tracker, piece int, lines ...string) {
 // subscribed ends a conversation that makes the connection a subscriber.
 var subscribed = []string{">SUBSCRIBE a", "*subscribe a :1"}
 
+// A command whose reply is not to come may not have run either.
+func TestRestorable(t *testing.T) {
+	c := newLocal(t)
+	c.command("SET k v")
+	if c.Restorable() {
+		t.Error("restorable while a reply is due")
+	}
+	c.recv("+OK\r\n")
+	if !c.Restorable() {
+		t.Error("not restorable while nothing is due")
+	}
+	c.Injected()
+	if !c.Restorable() {
+		t.Error("not restorable for an AUTH of ours")
+	}
+	c.recv("+OK\r\n")
+	c.command("CLIENT REPLY SKIP")
+	c.command("SET k w")
+	if c.Restorable() {
+		t.Error("restorable behind a command that has no reply")
+	}
+}
+
 func TestMovable(t *testing.T) {
 	tests := []struct {
 		name  string
