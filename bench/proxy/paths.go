@@ -56,7 +56,7 @@ func (w *world) open(ctx context.Context, name string) (p path, err error) {
 	case stunnel:
 		p.proxy, err = w.startPeer(ctx, p, "stunnel", "stunnel4", fmt.Sprintf(stunnelConfig, p.addr, w.tls, w.certFile, hostName))
 	case twemproxy:
-		p.proxy, err = w.startPeer(ctx, p, "nutcracker", "twemproxy", fmt.Sprintf(twemproxyConfig, p.addr, w.plain), "-s", port(addrs[1]), "-c")
+		p.proxy, err = w.startPeer(ctx, p, "nutcracker", "nutcracker", fmt.Sprintf(twemproxyConfig, p.addr, w.plain), "-s", port(addrs[1]), "-c")
 	default:
 		p.proxy, err = start(ctx, name, w.env(), addrs, w.entraredis, "proxy", w.tls, "--listen", p.addr, "--admin", addrs[1],
 			"--credential", "environment", "--cache-ca-file", w.certFile, "--server-name", hostName, "--upstreams", name,
