@@ -38,6 +38,8 @@ type conn struct {
 	ready  atomic.Bool   // the tracker is
 	// lettingGo: what stood behind a blocking command is being sent.
 	lettingGo atomic.Bool
+	polled    atomic.Bool // see Poll
+	apart     atomic.Bool // and Polls; of what has been sent
 
 	reads   gate
 	veil    *reauth.Veil // hides what a handover left behind, or nil; guarded by reads
@@ -205,6 +207,9 @@ func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 	if ready := c.tracker.Ready(); ready != c.ready.Load() {
 		c.ready.Store(ready)
 	}
+	if apart := step.Hold || c.tracker.Subscribes(); apart != c.apart.Load() {
+		c.apart.Store(apart)
+	}
 	return step, auth
 }
 
@@ -224,7 +229,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		evicted = n == 0 && c.reads.evicted(err)
 		c.reads.end()
 	}
-	if c.asked.Load() && c.unread() {
+	if c.asked.Load() && !c.polled.Load() && c.unread() {
 		// The client has what it waited for and may not read again for long.
 		go c.readAnswer()
 	}

@@ -223,6 +223,9 @@ func (c *conn) readAnswer() {
 		return // the client is reading: it meets the answer
 	}
 	defer end()
+	if c.polled.Load() {
+		return // the answer will be read as soon as it is there
+	}
 	buf := make([]byte, 4<<10)
 	for c.unread() && c.readErr == nil && len(c.ahead) < maxAhead {
 		n, err := c.upstream.Read(buf)

@@ -169,8 +169,12 @@ func (t *Tracker) Deferred() Reason {
 // subscribedRESP2 reports whether the server may be in the mode in which it
 // takes nothing but (un)subscriptions.
 func (t *Tracker) subscribedRESP2() bool {
-	return (t.subOpen > 0 || t.seenSubs.any()) && (t.seenProto != 3 || t.hello > 0)
+	return t.Subscribes() && (t.seenProto != 3 || t.hello > 0)
 }
+
+// Subscribes reports whether the connection has a subscription, or asks for one
+// or for its end.
+func (t *Tracker) Subscribes() bool { return t.subOpen > 0 || t.seenSubs.any() }
 
 // monitors reports whether the server may be sending the MONITOR stream.
 func (t *Tracker) monitors() bool { return t.monOpen > 0 || t.seenMonitor }
