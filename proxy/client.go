@@ -47,6 +47,7 @@ type client struct {
 	ctx    context.Context // ended with the client; the cause is the reason
 	cancel context.CancelCauseFunc
 	unhook func() bool // from ctx
+	seat   seat
 
 	up, down atomic.Uint64
 	commands commandCount
@@ -71,14 +72,14 @@ func (c *client) serve() {
 	// Whoever reads or writes is woken by what ends the client.
 	c.unhook = context.AfterFunc(c.ctx, func() {
 		c.conn.SetDeadline(past)
-		if s != nil && s.hub.loop.claim(s) {
-			s.resume()
+		if c.seat.claim() {
+			c.seat.who.resume()
 		}
 	})
 	if s != nil {
 		s.leave(s.serve())
-	} else {
-		c.over(c.carry())
+	} else if err := c.carry(); err != errParked {
+		c.over(err)
 	}
 }
 
@@ -99,7 +100,8 @@ func (c *client) over(err error) {
 		"bytes_up", c.up.Load(), "bytes_down", c.down.Load())
 }
 
-// carry does all there is to do for the client, and returns why it ended.
+// carry does all there is to do for the client, and returns why it ended. It
+// returns errParked if the client is the loop's now.
 func (c *client) carry() error {
 	begun, err := c.greet()
 	if err != nil {
@@ -118,29 +120,15 @@ func (c *client) carry() error {
 		c.say(dialRefusal(err))
 		return err
 	}
-	l := newLine(upstream)
-	defer l.close()
-	c.commands.begin(upstream)
-	defer c.commands.end()
-	stop := context.AfterFunc(c.ctx, l.close)
-	defer stop()
-	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
-
-	upEnded, downEnded := make(chan error, 1), make(chan error, 1)
-	go func() { upEnded <- c.carryUp(l, begun) }()
-	go func() { downEnded <- c.carryDown(l) }()
-	select {
-	case err = <-upEnded:
-		if err == errLeft {
-			c.awaitReplies(downEnded)
-		}
-		c.end(err)
-		<-downEnded
-	case err = <-downEnded:
-		c.end(err)
-		<-upEnded
+	if w, ok := c.in.(*watched); ok {
+		begun = append(begun, w.stop(c.ctx)...)
+		c.in = c.conn
 	}
-	return err
+	r := &ride{client: c, line: newLine(upstream)}
+	c.commands.begin(upstream)
+	r.unhook = context.AfterFunc(c.ctx, r.line.close)
+	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
+	return r.goOn(begun)
 }
 
 // watch reads what the client sends before it has an upstream. The channel is
@@ -182,10 +170,7 @@ func (c *client) carryUp(upstream io.Writer, begun []byte) error {
 	defer in.release()
 	for b := begun; ; {
 		if len(b) > 0 {
-			now := time.Now()
-			c.owed.Store(true)
-			c.active.Store(now.UnixNano())
-			c.asks(now)
+			c.asksNow()
 			n, err := upstream.Write(b)
 			c.up.Add(uint64(n))
 			if err != nil {
@@ -199,10 +184,23 @@ func (c *client) carryUp(upstream io.Writer, begun []byte) error {
 	}
 }
 
-// carryDown carries from upstream to the client.
-func (c *client) carryDown(upstream *line) error {
+// asksNow notes that the client has sent something.
+func (c *client) asksNow() {
+	now := time.Now()
+	c.owed.Store(true)
+	c.active.Store(now.UnixNano())
+	c.asks(now)
+}
+
+// carryDown carries from upstream to the client, replies that have come first.
+func (c *client) carryDown(upstream *line, come []byte) error {
 	in := buffer{}
 	defer in.release()
+	if len(come) > 0 {
+		if err := c.give(come); err != nil {
+			return err
+		}
+	}
 	for {
 		b, err := in.read(upstream.get())
 		if err != nil {
@@ -214,15 +212,23 @@ func (c *client) carryDown(upstream *line) error {
 			}
 			return err
 		}
-		c.handed(time.Now())
-		n, err := c.conn.Write(b)
-		c.down.Add(uint64(n))
-		if err != nil {
-			return errLeft
+		if err := c.give(b); err != nil {
+			return err
 		}
-		c.owed.Store(false)
-		c.active.Store(time.Now().UnixNano())
 	}
+}
+
+// give writes replies to the client.
+func (c *client) give(b []byte) error {
+	c.handed(time.Now())
+	n, err := c.conn.Write(b)
+	c.down.Add(uint64(n))
+	if err != nil {
+		return errLeft
+	}
+	c.owed.Store(false)
+	c.active.Store(time.Now().UnixNano())
+	return nil
 }
 
 // dialRefusal is what a client is told if its upstream cannot be opened.

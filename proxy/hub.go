@@ -73,7 +73,7 @@ type hub struct {
 	limit  time.Duration // see Proxy.ReplyTimeout
 	slots  []slot        // first those of RESP2, then as many of RESP3
 	next   atomic.Uint32
-	loop   *loop // nil where there is none
+	loop   *loop // of the proxy
 
 	stalled atomic.Int64 // when a client was last closed for reading nothing, as Unix nanoseconds
 
@@ -108,7 +108,7 @@ func newHub(p *Proxy) *hub {
 	if n <= 0 {
 		n = defaultPipes
 	}
-	h := &hub{proxy: p, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
+	h := &hub{proxy: p, loop: p.loop, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
 	if h.limit == 0 {
 		h.limit = defaultReplyTimeout
 	}
@@ -116,7 +116,6 @@ func newHub(p *Proxy) *hub {
 		h.slots[i].proto = 2 + i/n
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.loop = newLoop()
 	return h
 }
 
@@ -173,7 +172,7 @@ func (h *hub) open(s *slot, d *dialing) {
 	defer s.mu.Unlock()
 	s.dialing = nil
 	if d.err = err; err == nil {
-		s.pipe = newPipe(conn, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
+		s.pipe = newPipe(conn, h.loop, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
 		if h.isClosed() {
 			s.pipe.close()
 		}
@@ -211,8 +210,8 @@ func (h *hub) forward(s *slot, w parcel, commands []byte) {
 		for range w.n {
 			answer = append(answer, "-"+oneLine(dialRefusal(err))+"\r\n"...)
 		}
-		if w.to.deliver(answer, w.n, w.size) {
-			w.to.flush()
+		if w.to.deliver(answer, w.n, w.size) && w.to.flush() {
+			w.to.awaitReader()
 		}
 		return
 	}

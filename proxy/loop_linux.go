@@ -1,31 +1,74 @@
 package proxy
 
 import (
-	"io"
+	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
-	"time"
 )
 
-// loop reads from the clients that are on the pipes, all those that have sent
-// something in one turn: they need neither a goroutine nor memory of their own
-// meanwhile, and what they sent goes out in one write. A client leaves it, to a
-// goroutine, with the first thing that would have to be waited for.
+// loop serves many connections with one goroutine, all those that something has
+// come for in one turn: they need neither a goroutine nor memory of their own
+// meanwhile, and what many have sent goes out in one write. A connection leaves
+// it, to a goroutine, with the first thing that would have to be waited for.
 type loop struct {
-	once sync.Once // opens it for the first client that has a socket
-	file *os.File  // the epoll instance, beneath the runtime's own, so that waiting takes no thread; nil if there is none
+	once sync.Once // opens it for the first that has a socket
+	shut sync.Once // closes it
+	file *os.File  // the epoll instance; nil if there is none
 	raw  syscall.RawConn
+	wake [2]int // a pipe: the loop ends when its other end is closed
+	over chan struct{}
 
-	mu     sync.Mutex // guards the rest
-	parked map[int32]*session
+	mu    sync.Mutex // guards the rest
+	seats map[int32]place
 
 	// Of the loop's goroutine.
-	buf     [largeBuffer]byte
+	plain   [largeBuffer]byte // for what a turn reads
+	wire    [largeBuffer]byte // for the same beneath TLS
 	touched []*pipe
+	again   []*seat // have not read everything
 }
+
+// seat is the place of a client, an upstream, or both in a loop. The zero value
+// is that of one that has never been in a loop.
+type seat struct {
+	loop *loop
+	who  sitter
+	free atomic.Bool // it is in the loop, and nobody is at it
+
+	mu    sync.Mutex // guards the rest
+	socks [2]*socket
+	fds   [2]int32
+	masks [2]uint32 // what is waited for
+	n     int       // of socks
+}
+
+// place is one of the sockets of a seat.
+type place struct {
+	seat *seat
+	sock int
+}
+
+// sitter is whose seat it is.
+type sitter interface {
+	// turn does what can be done for the socket without waiting. It reports
+	// whether the sitter stays.
+	turn(l *loop, sock int, events uint32) bool
+
+	// leaves reports whether the sitter is to leave, whatever comes.
+	leaves() bool
+
+	// resume goes on in a goroutine.
+	resume()
+}
+
+const (
+	pollIn  = uint32(syscall.EPOLLIN)
+	pollOut = uint32(syscall.EPOLLOUT)
+	pollEnd = uint32(syscall.EPOLLERR | syscall.EPOLLHUP)
+)
 
 func newLoop() *loop { return new(loop) }
 
@@ -35,90 +78,149 @@ func (l *loop) open() {
 	if err != nil {
 		return
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil {
-		syscall.Close(fd)
-		return
-	}
+	// Not one that the runtime polls: waiting takes a thread, but to be woken
+	// costs a third of what it costs there.
 	file := os.NewFile(uintptr(fd), "epoll")
 	raw, err := file.SyscallConn()
-	if err == nil {
-		err = file.SetReadDeadline(time.Time{}) // only what the runtime polls has a deadline
-	}
 	if err != nil {
 		file.Close()
 		return
 	}
-	l.file, l.raw, l.parked = file, raw, map[int32]*session{}
+	var wake [2]int
+	if err := syscall.Pipe2(wake[:], syscall.O_CLOEXEC); err != nil {
+		file.Close()
+		return
+	}
+	l.file, l.raw, l.seats, l.wake, l.over = file, raw, map[int32]place{}, wake, make(chan struct{})
+	if l.control(syscall.EPOLL_CTL_ADD, int32(wake[0]), pollIn) != nil {
+		l.file = nil
+		file.Close()
+		syscall.Close(wake[0])
+		syscall.Close(wake[1])
+		return
+	}
 	go l.run()
 }
 
-// close ends the loop. No client may be in it.
+// close ends the loop. Nobody may be in it.
 func (l *loop) close() {
 	l.once.Do(func() {})
-	if l.file != nil {
-		l.file.Close()
+	if l.file == nil {
+		return
 	}
+	l.shut.Do(func() { syscall.Close(l.wake[1]) }) // ends the wait
+	<-l.over
 }
 
-// park gives the loop a client that has sent nothing more and may send. If it
-// reports true, the client is no longer the caller's.
-func (l *loop) park(s *session) bool {
-	if s.socket == nil {
+// sit gives who a seat, with sockets of which something may come. Nothing
+// happens to it until release.
+func (l *loop) sit(s *seat, who sitter, socks ...*socket) bool {
+	if slices.Contains(socks, nil) {
 		return false
 	}
 	if l.once.Do(l.open); l.file == nil {
 		return false
 	}
-	if err := l.add(s); err != nil {
-		return false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.who == nil { // release may still look at it
+		s.loop, s.who = l, who
 	}
-	// What ends the client may have looked for it before it was here.
-	return s.ctx.Err() == nil || !l.claim(s)
-}
-
-func (l *loop) add(s *session) (err error) {
-	controlErr := s.socket.Control(func(fd uintptr) {
-		s.fd = int32(fd)
-		l.mu.Lock()
-		l.parked[s.fd] = s
-		l.mu.Unlock()
-		s.parked.Store(true)
-		// From here on the loop may have it.
-		if err = l.control(syscall.EPOLL_CTL_ADD, int32(fd)); err != nil {
-			s.parked.Store(false)
-			l.forget(int32(fd))
+	for i, k := range socks {
+		s.socks[i] = k
+		if l.add(s, i) != nil {
+			s.stand()
+			return false
 		}
-	})
-	if err == nil {
-		err = controlErr
+		s.n++
 	}
-	return err
-}
-
-// claim takes a client out of the loop. If it reports true, the client is the
-// caller's.
-func (l *loop) claim(s *session) bool {
-	if !s.parked.CompareAndSwap(true, false) {
-		return false
-	}
-	l.remove(s)
 	return true
 }
 
-func (l *loop) remove(s *session) {
-	s.socket.Control(func(fd uintptr) { l.control(syscall.EPOLL_CTL_DEL, int32(fd)) })
-	l.forget(s.fd)
+// release lets the loop have who sits there. If it reports true, that is no
+// longer the caller's.
+func (s *seat) release() bool {
+	s.free.Store(true)
+	// What ends it may have looked for it before it was here.
+	return !s.who.leaves() || !s.claim()
 }
 
-func (l *loop) forget(fd int32) {
+func (l *loop) add(s *seat, i int) (err error) {
+	err = net.ErrClosed
+	s.socks[i].control(func(fd int) {
+		s.fds[i], s.masks[i] = int32(fd), pollIn
+		l.mu.Lock()
+		l.seats[int32(fd)] = place{s, i}
+		l.mu.Unlock()
+		if err = l.control(syscall.EPOLL_CTL_ADD, int32(fd), pollIn); err != nil {
+			l.forget(s, i)
+		}
+	})
+	return err
+}
+
+// claim takes a seat's owner out of the loop. If it reports true, that is the
+// caller's.
+func (s *seat) claim() bool {
+	if !s.free.CompareAndSwap(true, false) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stand()
+	return true
+}
+
+// leave is the inverse of sit, for who has not released the seat.
+func (s *seat) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stand()
+}
+
+// stand is leave with s.mu held.
+func (s *seat) stand() {
+	for i := range s.n {
+		s.loop.remove(s, i)
+	}
+	s.n = 0
+}
+
+// evict has who sits there resume, if nobody is at it: otherwise leaves is looked
+// at.
+func (s *seat) evict() {
+	if s.claim() {
+		go s.who.resume()
+	}
+}
+
+func (l *loop) remove(s *seat, i int) {
+	// A socket that has been closed is out of the epoll instance.
+	s.socks[i].control(func(fd int) { l.control(syscall.EPOLL_CTL_DEL, int32(fd), 0) })
+	l.forget(s, i)
+}
+
+func (l *loop) forget(s *seat, i int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.parked, fd)
+	if l.seats[s.fds[i]].seat == s { // and not of one that has got the number since
+		delete(l.seats, s.fds[i])
+	}
 }
 
-func (l *loop) control(op int, client int32) (err error) {
+// await sets what is waited for at a socket.
+func (s *seat) await(i int, mask uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i < s.n && s.masks[i] != mask {
+		s.masks[i] = mask
+		s.socks[i].control(func(fd int) { s.loop.control(syscall.EPOLL_CTL_MOD, int32(fd), mask) })
+	}
+}
+
+func (l *loop) control(op int, sock int32, mask uint32) (err error) {
 	controlErr := l.raw.Control(func(fd uintptr) {
-		err = syscall.EpollCtl(int(fd), op, int(client), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: client})
+		err = syscall.EpollCtl(int(fd), op, int(sock), &syscall.EpollEvent{Events: mask, Fd: sock})
 	})
 	if err == nil {
 		err = controlErr
@@ -134,14 +236,34 @@ func (l *loop) touch(p *pipe) {
 }
 
 func (l *loop) run() {
+	defer close(l.over)
+	defer syscall.Close(l.wake[0])
+	defer l.file.Close()
+	l.raw.Control(func(fd uintptr) { l.serve(int(fd)) })
+}
+
+func (l *loop) serve(epoll int) {
 	events := make([]syscall.EpollEvent, 256)
+	var again []*seat
 	for {
-		n, err := l.wait(events)
+		n, err := l.wait(epoll, events)
 		if err != nil {
-			return // closed
+			return
+		}
+		again, l.again = l.again, again[:0]
+		for _, s := range again {
+			l.handle(s, 0, 0)
 		}
 		for _, e := range events[:n] {
-			l.handle(e.Fd)
+			if e.Fd == int32(l.wake[0]) {
+				return
+			}
+			l.mu.Lock()
+			at := l.seats[e.Fd]
+			l.mu.Unlock()
+			if at.seat != nil { // or it has just left
+				l.handle(at.seat, at.sock, e.Events)
+			}
 		}
 		for i, p := range l.touched {
 			p.writeSoon()
@@ -151,60 +273,34 @@ func (l *loop) run() {
 	}
 }
 
-func (l *loop) wait(events []syscall.EpollEvent) (n int, err error) {
-	// Those whose replies are on their way may be about to send.
-	runtime.Gosched()
-	waitErr := l.raw.Read(func(fd uintptr) bool {
+func (l *loop) wait(epoll int, events []syscall.EpollEvent) (n int, err error) {
+	// Without waiting first, which spares telling the runtime.
+	for _, timeout := range [...]int{0, -1} {
+		if timeout < 0 && len(l.again) > 0 {
+			return 0, nil
+		}
 		for {
-			n, err = syscall.EpollWait(int(fd), events, 0)
+			n, err = syscall.EpollWait(epoll, events, timeout)
 			if err != syscall.EINTR {
-				return n != 0 || err != nil
+				break
 			}
 		}
-	})
-	if err == nil {
-		err = waitErr
+		if n != 0 || err != nil {
+			return n, err
+		}
 	}
-	return n, err
+	return 0, nil
 }
 
-// handle reads what a client has sent.
-func (l *loop) handle(fd int32) {
-	l.mu.Lock()
-	s := l.parked[fd]
-	l.mu.Unlock()
-	if s == nil || !s.parked.CompareAndSwap(true, false) {
+// handle has a seat's owner do its turn. Without events, it is one that had not
+// read everything.
+func (l *loop) handle(s *seat, sock int, events uint32) {
+	if !s.free.CompareAndSwap(true, false) {
 		return // somebody has just claimed it
 	}
-	n, err := s.socket.tryRead(l.buf[:])
-	s.ended = err != nil
-	stays := err == nil && s.turn(l.buf[:n], l)
-	s.parked.Store(true)
-	if !stays || s.ctx.Err() != nil {
-		if l.claim(s) {
-			go s.resume()
-		}
+	stays := s.who.turn(l, sock, events)
+	s.free.Store(true)
+	if !stays || s.who.leaves() {
+		s.evict()
 	}
-}
-
-// tryRead reads without waiting; nothing and no error if nothing is there.
-func (s *socket) tryRead(b []byte) (n int, err error) {
-	waitErr := s.Read(func(fd uintptr) bool {
-		for {
-			if n, err = syscall.Read(int(fd), b); err != syscall.EINTR {
-				return true
-			}
-		}
-	})
-	switch {
-	case waitErr != nil:
-		return 0, waitErr
-	case err == syscall.EAGAIN:
-		return 0, nil
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	}
-	return n, nil
 }

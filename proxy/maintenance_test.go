@@ -82,7 +82,7 @@ func TestMaintenanceGoesOn(t *testing.T) {
 func TestMaintenanceNotPermitted(t *testing.T) {
 	within(t, nil, func(d *door) {
 		defer d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "SUBSCRIBE", Body: "NOPERM this user has no permissions"})()
-		dialer := &entraredis.Dialer{Source: d.Dialer.Source, Plaintext: true, NetDial: d.Dialer.NetDial}
+		dialer := &entraredis.Dialer{Source: d.Dialer.Source, Plaintext: true, NetDial: d.dial}
 		p := &proxy.Proxy{Dialer: dialer, Addr: "cache:6380", MaintenanceEvents: true}
 		other := &door{T: t, conns: make(chan net.Conn), gone: make(chan struct{}), fail: make(chan error)}
 		served := make(chan error, 1)

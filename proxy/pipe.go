@@ -26,9 +26,12 @@ const (
 // under way goes out in the next one; replies come in the order of the commands,
 // and go to whoever is due the next one.
 //
-// A goroutine writes and one reads. The reader is the one that ends the pipe.
+// A goroutine writes, and one reads or the loop does. The reader is the one that
+// ends the pipe.
 type pipe struct {
 	conn net.Conn
+	loop *loop // nil where there is none
+	seat seat
 	// limit is how long upstream may be silent while replies are due; 0 = for
 	// ever.
 	limit time.Duration
@@ -44,6 +47,8 @@ type pipe struct {
 	sent    []parcel  // whose commands have been handed to Write
 	spare   []byte    // to become pending
 	writing bool      // somebody is, with the bytes of sent
+	patient bool      // writing does not wait: the loop has the pipe
+	stuck   bool      // upstream has not taken all; the loop writes the rest
 	due     int       // commands without a reply
 	bytes   int       // of those
 	since   time.Time // of when there are any
@@ -51,6 +56,12 @@ type pipe struct {
 	timer   *time.Timer // for limit
 
 	heard atomic.Int64 // when something came last, as Unix nanoseconds
+
+	polled *polled // nil if the loop cannot have it
+
+	// Of who reads.
+	reader pipeReader
+	failed error // what reading ended with
 }
 
 // parcel is some commands of a client, one behind the other.
@@ -65,8 +76,9 @@ var (
 	errUnasked    = errors.New("a reply that no command asked for")
 )
 
-func newPipe(conn net.Conn, limit time.Duration, lost func(*pipe, error, []parcel, []byte)) *pipe {
-	p := &pipe{conn: conn, limit: limit, lost: lost}
+func newPipe(conn net.Conn, l *loop, limit time.Duration, lost func(*pipe, error, []parcel, []byte)) *pipe {
+	p := &pipe{conn: conn, loop: l, polled: polledOf(conn), limit: limit, lost: lost}
+	p.reader.pipe = p
 	p.work.L, p.room.L = &p.mu, &p.mu
 	if limit > 0 {
 		p.mu.Lock()
@@ -134,7 +146,7 @@ func (p *pipe) write() {
 			runtime.Gosched()
 			p.mu.Lock()
 		}
-		for (len(p.pending) == 0 || p.writing) && p.broken == nil {
+		for (len(p.pending) == 0 || p.writing || p.stuck) && p.broken == nil {
 			p.work.Wait()
 		}
 		if p.broken != nil {
@@ -150,8 +162,8 @@ func (p *pipe) writeSoon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.broken != nil || p.writing || len(p.pending) == 0:
-	case p.bytes > maxAtOnce:
+	case p.broken != nil || p.writing || p.stuck || len(p.pending) == 0:
+	case p.bytes > maxAtOnce && !p.patient:
 		p.work.Signal()
 	default:
 		p.writeBatch()
@@ -172,7 +184,10 @@ func (p *pipe) writeBatch() {
 	p.mu.Unlock()
 	_, err := p.conn.Write(batch)
 	p.mu.Lock()
-	p.writing = false
+	p.writing, p.stuck = false, p.patient && p.polled.isBehind()
+	if !p.patient {
+		p.work.Broadcast() // see endPatience
+	}
 	if cap(batch) <= 2*maxPending {
 		p.spare = batch
 	}
@@ -181,6 +196,23 @@ func (p *pipe) writeBatch() {
 		p.fail(err)
 		p.conn.SetReadDeadline(time.Now().Add(lastWords))
 	}
+}
+
+// endPatience waits until nobody counts on writing not to wait.
+func (p *pipe) endPatience() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.patient = false; p.writing; {
+		p.work.Wait()
+	}
+}
+
+// unstick has writing go on.
+func (p *pipe) unstick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stuck = false
+	p.work.Signal()
 }
 
 // listen ends the pipe if upstream has been silent for too long, and looks
@@ -226,6 +258,7 @@ func (p *pipe) fail(err error) {
 	}
 	p.work.Broadcast()
 	p.room.Broadcast()
+	p.seat.evict()
 }
 
 func (p *pipe) hasEnded() bool {
@@ -240,22 +273,41 @@ func (p *pipe) close() {
 	p.conn.Close()
 }
 
-// read hands replies to those they are due, until the pipe ends.
+// read hands replies to those they are due, until the pipe ends or is the
+// loop's.
 func (p *pipe) read() {
-	r := pipeReader{pipe: p}
 	in := buffer{}
-	var err error
-	for err == nil {
-		var b []byte
-		if b, err = in.read(p.conn); err == nil {
+	defer in.release()
+	for p.failed == nil {
+		for i, s := range p.reader.slow {
+			s.awaitReader()
 			p.heard.Store(time.Now().UnixNano())
-			err = r.take(b)
-			p.heard.Store(time.Now().UnixNano()) // it may have waited for a client
+			p.reader.slow[i] = nil
+		}
+		p.reader.slow = p.reader.slow[:0]
+		if p.park() {
+			return
+		}
+		var b []byte
+		if b, p.failed = in.read(p.conn); p.failed == nil {
+			p.failed = p.got(b)
+			p.reader.flush()
 		}
 	}
-	in.release()
-	p.stop(err)
+	p.end()
+}
+
+// got deals with what has come.
+func (p *pipe) got(b []byte) error {
+	p.heard.Store(time.Now().UnixNano())
+	return p.reader.take(b)
+}
+
+// end tells everybody of the end of the pipe.
+func (p *pipe) end() {
+	p.stop(p.failed)
 	p.conn.Close()
+	r := &p.reader
 	p.mu.Lock()
 	flying := append(r.parcels, p.sent...)
 	waiting, commands := p.waiting, p.pending
@@ -263,7 +315,7 @@ func (p *pipe) read() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	err = p.broken // of a write that failed, if that was first
+	err := p.broken // of a write that failed, if that was first
 	p.mu.Unlock()
 	for i, f := range flying {
 		f.to.fail(f, i == 0 && r.begun, err)
@@ -282,11 +334,11 @@ type pipeReader struct {
 	answered int
 	bytes    int // of the commands
 	touched  []*session
+	slow     []*session // for which awaitReader has to be called
 }
 
-// take deals with what has come.
+// take hands over what has come; flush has to follow.
 func (r *pipeReader) take(b []byte) error {
-	defer r.flush()
 	for len(b) > 0 {
 		if r.replies.AtBoundary() {
 			if r.pushing = b[0] == '>'; !r.pushing && !r.next() {
@@ -355,7 +407,9 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 // flush lets the clients have what was handed over.
 func (r *pipeReader) flush() {
 	for i, s := range r.touched {
-		s.flush()
+		if s.flush() {
+			r.slow = append(r.slow, s)
+		}
 		r.touched[i] = nil
 	}
 	r.touched = r.touched[:0]

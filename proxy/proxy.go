@@ -17,8 +17,9 @@ import (
 // be set; the fields must not be changed once Serve was called. It is safe for
 // concurrent use and must not be copied.
 type Proxy struct {
-	// Dialer opens the upstream connections. Its ClientAuth is set by the
-	// proxy, so it must be the proxy's own.
+	// Dialer opens the upstream connections. Its ClientAuth and NetDial are set
+	// by the proxy, NetDial to what it was and more, so it must be the proxy's
+	// own.
 	Dialer *entraredis.Dialer
 
 	// Addr is the cache's address, "host:port".
@@ -76,6 +77,7 @@ type Proxy struct {
 	once      sync.Once
 	log       *slog.Logger
 	upstreams *upstreams
+	loop      *loop
 	hub       *hub       // nil if nothing is shared
 	spares    sync.Once  // they are kept
 	mu        sync.Mutex // guards the rest
@@ -178,10 +180,11 @@ func (p *Proxy) init() {
 			p.log = slog.New(slog.DiscardHandler)
 		}
 		p.Dialer.ClientAuth = p.permits
+		pollable(p.Dialer)
 		p.mu.Lock() // for Stats, which may be called at any time
 		defer p.mu.Unlock()
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
-		p.upstreams = newUpstreams(p)
+		p.upstreams, p.loop = newUpstreams(p), newLoop()
 		if p.Upstreams != UpstreamsDedicated {
 			p.hub = newHub(p)
 		}
@@ -275,6 +278,9 @@ func (p *Proxy) admit(c net.Conn) *client {
 		go dismiss(c, "ERR max number of clients reached")
 		return nil
 	}
+	if s := socketOf(c); s != nil {
+		c = s
+	}
 	cl := &client{proxy: p, conn: c, in: c, since: time.Now()}
 	cl.ctx, cl.cancel = context.WithCancelCause(context.Background())
 	p.clients[cl] = struct{}{}
@@ -312,7 +318,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		select {
 		case <-left:
 			p.closeHub()
-			p.closeLoop()
+			p.loop.close()
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -351,16 +357,9 @@ func (p *Proxy) Close() error {
 	}
 	p.closeHub()
 	<-left
-	p.closeLoop()
+	p.loop.close()
 	p.upstreams.keepers.Wait()
 	return nil
-}
-
-// closeLoop must not be called before the last client has left.
-func (p *Proxy) closeLoop() {
-	if p.hub != nil {
-		p.hub.loop.close()
-	}
 }
 
 func (p *Proxy) closeHub() {

@@ -44,6 +44,14 @@ type door struct {
 	log   *syncBuffer
 }
 
+// dial is a transport to the cache.
+func (d *door) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if d.away.Load() {
+		return nil, errors.New("connection refused")
+	}
+	return d.em.Dial(ctx)
+}
+
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -102,12 +110,7 @@ func within(t *testing.T, change func(*proxy.Proxy), f func(d *door)) {
 		d.Proxy = &proxy.Proxy{
 			Addr:   "cache:6380",
 			Logger: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-			Dialer: &entraredis.Dialer{Source: source, Plaintext: true, NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				if d.away.Load() {
-					return nil, errors.New("connection refused")
-				}
-				return d.em.Dial(ctx)
-			}},
+			Dialer: &entraredis.Dialer{Source: source, Plaintext: true, NetDial: d.dial},
 		}
 		if change != nil {
 			change(d.Proxy)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -60,10 +59,7 @@ type session struct {
 	settings settings
 	request  strict
 	stop     form // what stands where run ended
-	fd       int32
 	ended    bool // the loop has met the end, or an error, that is still to be read
-
-	parked atomic.Bool // it is the loop's, and nobody is at it
 
 	mu       sync.Mutex
 	owed     int           // replies due from pipes
@@ -71,6 +67,7 @@ type session struct {
 	out      []byte        // replies that nobody is writing
 	writing  int           // bytes of replies that drain is writing
 	draining bool          // drain runs
+	seated   bool          // the loop writes
 	gone     bool          // the client takes nothing any longer
 	reply    int           // bytes of the reply that is coming
 	large    bool          // has had a large reply
@@ -116,10 +113,10 @@ func (s *session) submit(commands []byte, n int) error {
 	}
 }
 
-// turn sends commands that have come over the pipe, as far as that needs no
+// send sends commands that have come over the pipe, as far as that needs no
 // waiting, and tells the loop to have it written. It reports whether that was
 // all of them and the client may send more. The rest is in s.in.
-func (s *session) turn(b []byte, l *loop) bool {
+func (s *session) send(b []byte, l *loop) bool {
 	for len(b) > 0 {
 		n, count := s.run(b, s.room())
 		if count == 0 || s.pipe == nil || s.isHeavy() || !s.trySubmit(b[:n], count, l) {
@@ -269,8 +266,8 @@ func (s *session) fail(f parcel, begun bool, err error) {
 		return
 	}
 	line := "-ERR entraredis: the connection to the cache was lost (" + lossText(err) + "); this command may have run, and was not sent again\r\n"
-	if s.deliver([]byte(strings.Repeat(line, f.n)), f.n, f.size) {
-		s.flush()
+	if s.deliver([]byte(strings.Repeat(line, f.n)), f.n, f.size) && s.flush() {
+		s.awaitReader()
 	}
 }
 
@@ -279,15 +276,15 @@ func (s *session) answer(reply string) error {
 	if err := s.settled(); err != nil {
 		return err
 	}
-	if s.deliver([]byte(reply), 0, 0) {
-		s.flush()
+	if s.deliver([]byte(reply), 0, 0) && s.flush() {
+		s.awaitReader()
 	}
 	return nil
 }
 
-// flush lets the client have what there is for it. It does not wait, unless
-// there is very much.
-func (s *session) flush() {
+// flush lets the client have what there is for it, without waiting. It reports
+// whether there is so much that awaitReader has to follow.
+func (s *session) flush() (over bool) {
 	s.mu.Lock()
 	if !s.draining && len(s.out) > 0 && !s.gone {
 		if s.socket != nil {
@@ -295,18 +292,20 @@ func (s *session) flush() {
 			s.took(n)
 			s.out = s.out[:copy(s.out, s.out[n:])]
 		}
-		if len(s.out) > 0 {
+		switch {
+		case len(s.out) == 0:
+			s.emptied()
+		case !s.seated:
 			s.draining = true
 			go s.drain()
-		} else {
-			s.emptied()
+		}
+		if s.seated {
+			s.listen()
 		}
 	}
-	over := s.unread() > hardUnread
+	over = s.unread() > hardUnread
 	s.mu.Unlock()
-	if over {
-		s.awaitReader()
-	}
+	return over
 }
 
 func (s *session) unread() int { return len(s.out) + s.writing }

@@ -47,9 +47,6 @@ func (s *session) goOn() error {
 	return err
 }
 
-// resume is serve for a client that was the loop's.
-func (s *session) resume() { s.leave(s.goOn()) }
-
 // leave is the end of serve and resume.
 func (s *session) leave(err error) {
 	if err != errParked {
@@ -111,7 +108,7 @@ func (s *session) share() error {
 		}
 		if len(s.in.bytes()) == 0 && !s.ended {
 			s.in.release()
-			if s.hub.loop.park(s) {
+			if s.park() {
 				return errParked
 			}
 		}

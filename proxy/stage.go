@@ -153,10 +153,7 @@ func (t *stage) carryUp() (clean bool, err error) {
 }
 
 func (t *stage) send(n int) error {
-	now := time.Now()
-	t.client.owed.Store(true)
-	t.active.Store(now.UnixNano())
-	t.asks(now)
+	t.asksNow()
 	m, err := t.upstream.Write(t.in.bytes()[:n])
 	t.up.Add(uint64(m))
 	if err != nil {
@@ -330,15 +327,10 @@ func (t *stage) carryDown() error {
 			return err
 		}
 		ended := t.observe(&replies, b)
-		t.client.handed(time.Now())
-		n, err := t.conn.Write(b)
-		t.down.Add(uint64(n))
-		if err != nil {
-			t.end(errLeft)
-			return errLeft
+		if err := t.give(b); err != nil {
+			t.end(err)
+			return err
 		}
-		t.client.owed.Store(false)
-		t.active.Store(time.Now().UnixNano())
 		t.mu.Lock()
 		t.answered += ended
 		t.roused()

@@ -1,0 +1,67 @@
+package proxy
+
+import "os"
+
+// maxRecords bounds how much one connection may read while others wait for
+// their turn, in records of TLS, which have 16 KiB at most.
+const maxRecords = 8
+
+// park lets the loop have a pipe, to read from it, and to write what was not
+// taken at once. If it reports true, the reading side is no longer the caller's.
+func (p *pipe) park() bool {
+	if p.polled == nil || !p.polled.begin(&p.seat, 0) {
+		return false
+	}
+	p.mu.Lock()
+	p.patient = true
+	p.mu.Unlock()
+	if p.polled.tried.detach() && p.loop.sit(&p.seat, p, p.polled.tried.socket) {
+		p.seat.await(0, pollIn|pollOut) // some may have been read, and not had
+		if p.seat.release() {
+			return true
+		}
+		p.seat.leave()
+	}
+	p.stand()
+	return false
+}
+
+// stand is the inverse of park, for who reads.
+func (p *pipe) stand() {
+	p.endPatience()
+	p.polled.tried.attach()
+	p.polled.end()
+	p.unstick()
+}
+
+// turn reads what upstream has sent, and writes what it did not take before.
+func (p *pipe) turn(l *loop, _ int, events uint32) bool {
+	t := p.polled.tried
+	if events&pollOut != 0 && t.flush() {
+		p.unstick()
+	}
+	t.lend(l.wire[:])
+	defer t.takeBack()
+	defer p.reader.flush()
+	for range maxRecords {
+		n, err := p.conn.Read(l.plain[:])
+		if err == os.ErrDeadlineExceeded {
+			return true
+		}
+		if err == nil {
+			err = p.got(l.plain[:n])
+		}
+		if p.failed = err; err != nil || len(p.reader.slow) > 0 {
+			return false
+		}
+	}
+	l.again = append(l.again, &p.seat)
+	return true
+}
+
+func (p *pipe) leaves() bool { return p.hasEnded() }
+
+func (p *pipe) resume() {
+	p.stand()
+	p.read()
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"os"
+	"slices"
+	"time"
+)
+
+// The sockets of a ride's seat.
+const (
+	clientSock = iota
+	upstreamSock
+)
+
+// park lets the loop have a ride, with begun to be sent first. If it reports
+// true, the ride is no longer the caller's; otherwise rest is what has not been
+// sent.
+func (r *ride) park(begun []byte) (rest []byte, parked bool) {
+	in := socketOf(r.conn)
+	if in == nil {
+		return begun, false
+	}
+	r.polled = polledOf(r.line.get())
+	if r.polled == nil || !r.polled.begin(&r.seat, upstreamSock) {
+		return begun, false
+	}
+	if in.detach() && r.polled.tried.detach() && r.proxy.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
+		stays := len(begun) == 0 || r.send(begun)
+		begun = nil
+		if stays {
+			r.listen()
+			r.seat.await(upstreamSock, pollIn|pollOut) // something may have been read, and not had
+			if r.seat.release() {
+				return nil, true
+			}
+		}
+		r.seat.leave()
+	}
+	r.stand()
+	return begun, false
+}
+
+// stand is the inverse of park, for who has the ride.
+func (r *ride) stand() {
+	socketOf(r.conn).attach()
+	r.polled.tried.attach()
+	r.polled.end()
+}
+
+// leaves reports whether the ride is to leave the loop.
+func (r *ride) leaves() bool { return r.ctx.Err() != nil }
+
+// turn carries what has come at one of the sockets, as far as the other takes it.
+func (r *ride) turn(l *loop, sock int, events uint32) bool {
+	if events&pollEnd != 0 {
+		return false
+	}
+	again := events == 0
+	switch {
+	case sock == clientSock:
+		if events&pollOut != 0 {
+			n := socketOf(r.conn).tryWrite(r.out)
+			r.took(n)
+			if r.out = r.out[n:]; len(r.out) == 0 {
+				r.out = nil
+				again = r.more
+			}
+		}
+		if events&pollIn != 0 && !r.receive(l) {
+			return false
+		}
+	case events&pollOut != 0:
+		r.polled.tried.flush()
+	}
+	if len(r.out) == 0 && (again || sock == upstreamSock) && !r.deliver(l) {
+		return false
+	}
+	r.listen()
+	return true
+}
+
+// receive reads what the client has sent, and sends it.
+func (r *ride) receive(l *loop) bool {
+	n, err := socketOf(r.conn).tryRead(l.plain[:])
+	if err != nil {
+		return false // which is met again
+	}
+	return n == 0 || r.send(l.plain[:n])
+}
+
+// send sends what has come from the client. It reports whether the ride stays.
+func (r *ride) send(b []byte) bool {
+	r.asksNow()
+	n, err := r.polled.conn.Write(b)
+	r.up.Add(uint64(n))
+	return err == nil && r.polled.conn.Polls()
+}
+
+// deliver reads what upstream has sent, and gives it to the client.
+func (r *ride) deliver(l *loop) bool {
+	r.polled.tried.lend(l.wire[:])
+	defer r.polled.tried.takeBack()
+	for range maxRecords {
+		n := 0
+		var err error
+		for err == nil && len(l.plain)-n >= minRead {
+			var k int
+			k, err = r.polled.conn.Read(l.plain[n:])
+			n += k
+		}
+		if r.more = err == nil; n > 0 {
+			r.handed(time.Now())
+			k := socketOf(r.conn).tryWrite(l.plain[:n])
+			r.took(k)
+			if k < n {
+				r.out = slices.Clone(l.plain[k:n])
+			}
+		}
+		if err != nil && err != os.ErrDeadlineExceeded {
+			r.lost = err
+			return false
+		}
+		if !r.more || len(r.out) > 0 {
+			return true
+		}
+	}
+	l.again = append(l.again, &r.seat)
+	return true
+}
+
+// minRead is the least room that is worth another read, in bytes: that of a
+// record.
+const minRead = 16 << 10
+
+// took notes that the client has taken something.
+func (r *ride) took(n int) {
+	r.down.Add(uint64(n))
+	r.owed.Store(false)
+	r.active.Store(time.Now().UnixNano())
+}
+
+// listen has the loop wait for what is to be waited for: a side that does not
+// take what it is given is not given more, and the other goes on.
+func (r *ride) listen() {
+	mask := uint32(0)
+	if len(r.out) > 0 {
+		mask = pollOut
+	}
+	if r.polled.tried.hears(len(r.out) == 0) {
+		mask |= pollIn
+	}
+	r.seat.await(clientSock, mask)
+}

@@ -1,0 +1,65 @@
+package proxy
+
+// park lets the loop have a client that has sent nothing more and may send. If
+// it reports true, the client is no longer the caller's.
+func (s *session) park() bool {
+	if s.socket == nil || !s.toSeat() {
+		return false
+	}
+	if s.socket.detach() && s.hub.loop.sit(&s.seat, s, s.socket) {
+		s.mu.Lock()
+		s.listen() // for replies that have come since
+		s.mu.Unlock()
+		if s.seat.release() {
+			return true
+		}
+	}
+	s.fromSeat()
+	return false
+}
+
+// toSeat has replies written by the loop from here on. It reports false if
+// somebody writes just now.
+func (s *session) toSeat() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seated = !s.draining && !s.gone
+	return s.seated
+}
+
+func (s *session) fromSeat() {
+	s.socket.attach()
+	s.mu.Lock()
+	s.seated = false
+	s.mu.Unlock()
+	if s.flush() {
+		s.awaitReader()
+	}
+}
+
+// listen has the loop wait for what is to be waited for. s.mu is held.
+func (s *session) listen() {
+	mask := pollIn
+	if len(s.out) > 0 {
+		mask |= pollOut
+	}
+	s.seat.await(0, mask)
+}
+
+// resume is serve for a client that was the loop's.
+func (s *session) resume() {
+	s.fromSeat()
+	s.leave(s.goOn())
+}
+
+// turn reads what the client has sent, and writes what it did not take at once.
+func (s *session) turn(l *loop, _ int, events uint32) bool {
+	if events&pollOut != 0 {
+		s.flush()
+	}
+	n, err := s.socket.tryRead(l.plain[:])
+	s.ended = err != nil
+	return err == nil && s.send(l.plain[:n], l)
+}
+
+func (s *session) leaves() bool { return s.ctx.Err() != nil }
