@@ -2,7 +2,6 @@ package entraredis
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -33,6 +32,7 @@ type conn struct {
 	writes gate
 	tail   []byte        // what the tracker held back of the client's bytes; guarded by writes
 	room   chan struct{} // closed when tail is let go, if somebody waits for that; guarded by writes
+	over   bool          // a command or a reply was too large: nothing goes out any more; guarded by writes
 	due    atomic.Bool   // a re-AUTH is asked for
 	asked  atomic.Bool   // one has been sent and not answered
 	ready  atomic.Bool   // the tracker is
@@ -136,6 +136,9 @@ func (c *conn) send(p []byte) (n int, err error) {
 			m, err := c.upstream.Write(p[:step.Send])
 			n += m
 			if err != nil {
+				if c.tooLarge() != nil {
+					return n + len(p) - m, nil // a reply was, and the rest is dropped
+				}
 				c.brokeOff(err)
 				if n < 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 					c.tail = slices.Clone(p[m : m-n]) // an earlier Write has counted it
@@ -148,6 +151,9 @@ func (c *conn) send(p []byte) (n int, err error) {
 		changed += step.Skip
 		p = p[step.Skip:]
 		if len(p) == 0 && step.Skip == 0 && step.Insert == nil && auth == nil {
+			if c.over {
+				c.cutOff()
+			}
 			return n, nil
 		}
 		for _, own := range [][]byte{step.Insert, auth} {
@@ -207,7 +213,8 @@ func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 	if ready := c.tracker.Ready(); ready != c.ready.Load() {
 		c.ready.Store(ready)
 	}
-	if apart := step.Hold || c.tracker.Subscribes(); apart != c.apart.Load() {
+	c.over = c.tracker.TooLarge() != nil
+	if apart := step.Hold || c.over || c.tracker.Subscribes(); apart != c.apart.Load() {
 		c.apart.Store(apart)
 	}
 	return step, auth
@@ -254,7 +261,9 @@ func (c *conn) read(p []byte) (int, error) {
 			return m, nil
 		}
 		if err != nil {
-			c.readingEnded(err)
+			if c.readingEnded(err); c.readErr != nil {
+				err = c.readErr
+			}
 			return 0, err
 		}
 	}
@@ -276,8 +285,7 @@ func (c *conn) receive(b, dst []byte) int {
 	}
 	c.ahead = append(c.ahead, keep[n:]...)
 	if err != nil {
-		c.readErr = fmt.Errorf("entraredis: upstream does not speak RESP: %w", err)
-		c.Close()
+		c.misread(err)
 	}
 	return n
 }
@@ -289,6 +297,9 @@ func (c *conn) filter(b []byte) (keep []byte, err error) {
 	held := c.tracker.TakeHeld()
 	if keep = b; n < len(b) || verdict != reauth.Pass || held != nil {
 		keep, err = c.sift(b, n, verdict, held, err)
+	}
+	if over := c.tracker.TooLarge(); over != nil && err == nil && !c.tracker.Due() {
+		err = over
 	}
 	results := c.settle()
 	if c.tracker.Ready() {
@@ -327,6 +338,9 @@ func (c *conn) sift(b []byte, n int, verdict reauth.Verdict, held []byte, err er
 // readingEnded remembers an error after which no more can be read.
 func (c *conn) readingEnded(err error) {
 	if err == nil || c.readErr != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	if c.endsByLimit() {
 		return
 	}
 	c.readErr = err

@@ -7,10 +7,12 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/internal/resp"
 )
 
 const (
@@ -48,6 +50,8 @@ type client struct {
 	cancel context.CancelCauseFunc
 	unhook func() bool // from ctx
 	seat   seat
+	hush   sync.Mutex
+	speaks bool // its last words; guarded by hush
 
 	up, down atomic.Uint64
 	commands commandCount
@@ -71,7 +75,7 @@ func (c *client) serve() {
 	}
 	// Whoever reads or writes is woken by what ends the client.
 	c.unhook = context.AfterFunc(c.ctx, func() {
-		c.conn.SetDeadline(past)
+		c.interrupt()
 		if c.seat.claim() {
 			c.seat.who.resume()
 		}
@@ -88,8 +92,11 @@ func (c *client) over(err error) {
 	defer c.proxy.leave(c)
 	defer c.conn.Close()
 	defer c.unhook()
-	if cause := context.Cause(c.ctx); cause != nil {
+	if cause := context.Cause(c.ctx); cause != nil && !isLimit(err) {
 		err = cause
+	}
+	if e, ok := errors.AsType[*resp.LimitError](err); ok {
+		c.refuse(e)
 	}
 	c.end(err)
 	log := c.proxy.log.Debug
@@ -124,6 +131,7 @@ func (c *client) carry() error {
 		begun = append(begun, w.stop(c.ctx)...)
 		c.in = c.conn
 	}
+	c.proxy.limit(upstream)
 	r := &ride{client: c, line: newLine(upstream)}
 	c.commands.begin(upstream)
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)

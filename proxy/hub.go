@@ -71,9 +71,12 @@ type hub struct {
 	ctx    context.Context // of dials; ended by close
 	cancel context.CancelFunc
 	limit  time.Duration // see Proxy.ReplyTimeout
-	slots  []slot        // first those of RESP2, then as many of RESP3
-	next   atomic.Uint32
-	loop   *loop // of the proxy
+	// What may travel over a pipe, in bytes.
+	maxRequest int
+	maxReply   int64
+	slots      []slot // first those of RESP2, then as many of RESP3
+	next       atomic.Uint32
+	loop       *loop // of the proxy
 
 	stalled atomic.Int64 // when a client was last closed for reading nothing, as Unix nanoseconds
 
@@ -109,6 +112,7 @@ func newHub(p *Proxy) *hub {
 		n = defaultPipes
 	}
 	h := &hub{proxy: p, loop: p.loop, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
+	h.maxRequest, h.maxReply = int(min(maxRequest, bound(p.MaxCommand))), bound(p.MaxReply)
 	if h.limit == 0 {
 		h.limit = defaultReplyTimeout
 	}
@@ -247,6 +251,7 @@ func (h *hub) own(ctx context.Context, w *settings) (net.Conn, error) {
 		}
 		return nil, h.refused(err)
 	}
+	h.proxy.limit(conn)
 	return conn, nil
 }
 

@@ -60,9 +60,12 @@ func (c *client) greet() (begun []byte, err error) {
 	defer timer.Stop()
 
 	commands := resp.NewReader(c.conn)
-	commands.Limit = maxLogin
+	commands.Limit = int(min(maxLogin, bound(c.proxy.MaxCommand)))
 	for {
 		args, err := commands.ReadCommand()
+		if err == resp.ErrTooLarge && commands.Limit < maxLogin {
+			return nil, c.proxy.commandTooLarge()
+		}
 		if e, ok := errors.AsType[*resp.ProtocolError](err); ok {
 			c.say("ERR " + e.Text)
 			return nil, err

@@ -332,7 +332,8 @@ type pipeReader struct {
 	begun    bool     // part of a reply to parcels[0] has been handed over
 	pushing  bool     // inside a push, which is nobody's
 	answered int
-	bytes    int // of the commands
+	bytes    int   // of the commands
+	size     int64 // of what has come of the present reply
 	touched  []*session
 	slow     []*session // for which awaitReader has to be called
 }
@@ -378,16 +379,20 @@ func (r *pipeReader) next() bool {
 // deliver hands over all that is at the beginning of b for the first parcel.
 func (r *pipeReader) deliver(b []byte) (n int, err error) {
 	f := &r.parcels[0]
-	replies := 0
+	replies, limit := 0, f.to.hub.maxReply
 	for n < len(b) && f.n > 0 && (!r.replies.AtBoundary() || b[n] != '>') {
 		k, done, err := r.replies.Next(b[n:])
 		if err != nil {
 			return 0, err
 		}
+		if r.size += int64(k); r.size+r.replies.Ahead() > limit {
+			r.refuse(b[:n])
+		}
 		n += k
 		if done {
 			f.n--
 			replies++
+			r.size = 0
 		}
 	}
 	r.begun = !r.replies.AtBoundary()

@@ -35,6 +35,24 @@ type Proxy struct {
 	// told so in Redis's words and closed. Zero: no bound.
 	MaxClients int
 
+	// MaxCommand bounds one command of a client, in bytes from its first to its
+	// last. A client that sends a larger one is told so, behind the replies to
+	// what it sent before, and closed: at the argument, or number of arguments,
+	// that is announced and would be too much. Nothing of the command is run;
+	// what was sent before may be. Small limits refuse HELLO and the like too.
+	// Zero: no bound but the cache's own, which is 512 MB for an argument
+	// (proto-max-bulk-len) and 1 GB for a command that is not complete
+	// (client-query-buffer-limit). The proxy needs none: it passes on what it has
+	// got of a command, and keeps at most 64 KiB of it.
+	MaxCommand int64
+
+	// MaxReply bounds one reply, with all that is nested in it, in bytes from
+	// its first to its last; pushes and messages are replies. At a larger one the
+	// client is told so in its place, unless it has been given a part of it
+	// already, and closed. The command has run. Zero: no bound, as in Redis. The
+	// proxy needs none: see MaxCommand.
+	MaxReply int64
+
 	// MaxDials bounds the upstreams that are being opened at a time, so that a
 	// thousand clients behind a failover do not become a thousand handshakes at
 	// once. The others wait for their turn, in the order in which they came, up
@@ -97,6 +115,12 @@ type Stats struct {
 	Accepted     uint64 // since the beginning
 	Refused      uint64 // of these, because there were too many
 	LoginsFailed uint64 // wrong passwords
+
+	// Clients that were closed because of one that was larger than MaxCommand, or
+	// MaxReply.
+	OversizedCommands uint64
+	OversizedReplies  uint64
+
 	DialFailures uint64 // upstreams that could not be opened
 	BytesUp      uint64 // from clients to the cache
 	BytesDown    uint64

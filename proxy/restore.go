@@ -90,6 +90,7 @@ func (c *client) restore(l *line) bool {
 		c.proxy.log.Debug("upstream of an idle client is not replaced", "client", remote(c.conn), "cache", c.proxy.Addr, "error", err)
 		return false
 	}
+	c.proxy.limit(next)
 	c.commands.end()
 	c.commands.begin(next)
 	l.since = time.Now()

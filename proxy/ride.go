@@ -57,7 +57,7 @@ func (r *ride) carry(begun []byte) (err error) {
 			r.awaitReplies(downEnded)
 		}
 		r.end(err)
-		<-downEnded
+		err = why(err, <-downEnded)
 	case err = <-downEnded:
 		r.end(err)
 		<-upEnded

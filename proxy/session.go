@@ -69,6 +69,7 @@ type session struct {
 	draining bool          // drain runs
 	seated   bool          // the loop writes
 	gone     bool          // the client takes nothing any longer
+	refused  bool          // a reply was too large: see refuseReply
 	reply    int           // bytes of the reply that is coming
 	large    bool          // has had a large reply
 	kind     byte          // of the reply that came last, its type
@@ -193,7 +194,9 @@ func (s *session) roused() {
 }
 
 // settled waits until all replies have come.
-func (s *session) settled() error { return s.await(func() bool { return s.owed == 0 }) }
+func (s *session) settled() error {
+	return s.await(func() bool { return s.owed == 0 && !s.refused })
+}
 
 // flushed waits until the client has taken all replies.
 func (s *session) flushed() error {
@@ -208,7 +211,7 @@ func (s *session) mayAsk() error {
 // hasRoom reports whether the client may have more under way; with the lock
 // held.
 func (s *session) hasRoom() bool {
-	return s.owed == 0 || s.owed < maxOwed && s.owed*s.typical < maxExpected && s.bytes < maxOwedBytes && s.unread() < maxUnread
+	return !s.refused && (s.owed == 0 || s.owed < maxOwed && s.owed*s.typical < maxExpected && s.bytes < maxOwedBytes && s.unread() < maxUnread)
 }
 
 // room is how many commands more may be under way, and at least one.
@@ -228,7 +231,7 @@ func (s *session) deliver(b []byte, n, size int) (flush bool) {
 	if s.wake != nil {
 		s.roused()
 	}
-	if s.gone || len(b) == 0 {
+	if s.gone || s.refused || len(b) == 0 {
 		return false
 	}
 	if s.reply == 0 {

@@ -40,8 +40,10 @@ func (s *session) goOn() error {
 		s.say(dialRefusal(e.err))
 		return e.err
 	}
-	if err == errLeft || err == errUpstream {
-		s.finish()
+	if err == errLeft || err == errUpstream || isLimit(err) {
+		if !s.finish() {
+			err = muted(err)
+		}
 	}
 	s.abandon()
 	return err
@@ -55,13 +57,12 @@ func (s *session) leave(err error) {
 	}
 }
 
-// finish gives a client that asks for nothing more its last replies.
-func (s *session) finish() {
+// finish gives a client that asks for nothing more its last replies. It reports
+// whether it has all of them.
+func (s *session) finish() bool {
 	timer := time.AfterFunc(maxLinger, func() { s.end(errLeft) })
 	defer timer.Stop()
-	if s.settled() == nil {
-		s.flushed()
-	}
+	return s.settled() == nil && s.flushed() == nil
 }
 
 // share carries commands over pipes, until one stands in s.in that needs an
@@ -87,6 +88,9 @@ func (s *session) share() error {
 					return err
 				}
 				continue
+			}
+			if s.exceeds(n) {
+				return s.proxy.commandTooLarge()
 			}
 			switch f := s.stop; {
 			case f == partial && s.request.need <= maxRequest:
@@ -131,7 +135,7 @@ func (s *session) isHeavy() bool {
 func (s *session) run(b []byte, most int) (n, count int) {
 	for n < len(b) && count < most {
 		k, f := s.request.read(b[n:])
-		if f != whole || k > maxRequest || n+k > maxOwedBytes && count > 0 || !s.request.stateless() {
+		if f != whole || k > s.hub.maxRequest || n+k > maxOwedBytes && count > 0 || !s.request.stateless() {
 			if s.stop = f; count == 0 {
 				n = k
 			}

@@ -67,7 +67,7 @@ func (s *session) dedicate() error {
 	go func() {
 		err := t.carryDown()
 		t.lost.Store(true)
-		if t.kept.Load() {
+		if t.kept.Load() || isLimit(err) {
 			s.end(err)
 		} else {
 			s.conn.SetReadDeadline(past) // wake the client's goroutine, which knows what to do
@@ -86,7 +86,7 @@ func (s *session) dedicate() error {
 		s.awaitReplies(downEnded)
 	}
 	s.end(err)
-	<-downEnded
+	err = why(err, <-downEnded)
 	upstream.Close() // what s.end has begun may still be under way
 	return err
 }
@@ -221,7 +221,7 @@ func (t *stage) follow(b []byte) (n int, more, clean bool) {
 		}
 		k, f := t.request.read(b[n:])
 		switch {
-		case f == partial && t.request.need <= maxRequest:
+		case f == partial && t.request.need <= t.hub.maxRequest:
 			return n, true, false
 		case f == odd || f == partial && t.request.n == 0:
 			t.keep()
@@ -235,7 +235,7 @@ func (t *stage) follow(b []byte) (n int, more, clean bool) {
 			n += m
 			continue
 		}
-		if n == 0 && k <= maxRequest && t.isClean() && t.mayReturn() {
+		if n == 0 && k <= t.hub.maxRequest && t.isClean() && t.mayReturn() {
 			return 0, false, true
 		}
 		if t.isWait() {

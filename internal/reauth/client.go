@@ -26,20 +26,24 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 	}
 	t.withheld = false
 	if t.stopped != None {
-		return Step{Send: len(b)}
+		return t.pass(b, 0)
 	}
 	n, start := 0, -1
 	for n < len(b) {
 		if t.requests.AtBoundary() {
-			start = n
+			start, t.commandSize = n, 0
 		}
 		k, done, err := t.requests.Next(b[n:])
 		n += k
+		t.commandSize += int64(k)
 		switch {
 		case err != nil:
 			// The server answers this itself, and closes.
 			t.stop(Unfollowable)
+			t.maxCommand = noLimit
 			return Step{Send: len(b)}
+		case t.commandSize+t.requests.Ahead() > t.maxCommand:
+			return t.refuse(b, start)
 		case t.switchTo != 0:
 			t.requests.Rewind()
 			return Step{Send: start, Insert: t.switchUpstream()}
@@ -54,7 +58,7 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 			continue
 		case t.queue.full():
 			t.stop(Unfollowable) // what is due already is still told apart
-			return Step{Send: len(b)}
+			return t.pass(b, n)
 		}
 		t.commands++
 		if t.isPlain() {
@@ -76,7 +80,7 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 		}
 		t.sent(e)
 		if t.stopped != None {
-			return Step{Send: len(b)}
+			return t.pass(b, n)
 		}
 		if t.mustAuth || want && t.Deferred() == None {
 			return Step{Send: n, Auth: true}

@@ -12,8 +12,9 @@ const maxHeld = 4 << 10
 // further use.
 func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 	for n < len(b) {
-		push := -1
+		push, begins := -1, false
 		if t.replies.AtBoundary() {
+			begins, t.replySize = true, 0
 			next := t.begins(b[n:])
 			if n > 0 && next != t.verdict {
 				return n, t.verdict, nil
@@ -28,6 +29,9 @@ func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 			}
 		}
 		k, done, err := t.replies.Next(b[n:])
+		if t.replySize += int64(k); t.replySize+t.replies.Ahead() > t.maxReply && t.exceeds(begins) {
+			return n, t.verdict, t.over
+		}
 		if t.verdict == Hold {
 			return t.hold(b[:k], done, err)
 		}

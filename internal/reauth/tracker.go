@@ -68,6 +68,12 @@ type Tracker struct {
 	Authenticate func(username, password []byte) bool
 
 	commands uint64 // of the client's, as long as they are followed
+
+	// See Limit.
+	maxCommand, maxReply   int64
+	commandSize, replySize int64            // of what has come of the present one
+	over                   *resp.LimitError // nil: nothing is
+
 	requests resp.Requests
 	replies  resp.Replies
 	queue    queue // what is still to be answered
@@ -128,7 +134,7 @@ type Tracker struct {
 
 // New returns a Tracker of a connection that speaks RESP2 and is idle.
 func New() *Tracker {
-	t := &Tracker{seenProto: 2, clientProto: 2}
+	t := &Tracker{seenProto: 2, clientProto: 2, maxCommand: noLimit, maxReply: noLimit}
 	t.requests.Keep = t.keep
 	return t
 }

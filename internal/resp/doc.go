@@ -38,8 +38,10 @@ var (
 	errReplyHeader = &ProtocolError{"Protocol error: invalid reply header"}
 	errReplyEnd    = &ProtocolError{"Protocol error: reply without CRLF"}
 	errReplyNested = &ProtocolError{"Protocol error: reply nested too deep"}
-	errTooLarge    = &ProtocolError{"Protocol error: larger than the reader's limit"}
 )
+
+// ErrTooLarge is the error of a [Reader] whose Limit is exceeded.
+var ErrTooLarge = &ProtocolError{"Protocol error: larger than the reader's limit"}
 
 // number accumulates the decimal integer of a header line, as strict as
 // Redis's string2ll: an optional minus sign, no plus, no leading zero.

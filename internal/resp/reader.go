@@ -34,9 +34,9 @@ func (r *Reader) Buffered() int { return r.to - r.from }
 // answers behind "-ERR "; the stream ending inside a command is
 // io.ErrUnexpectedEOF, between two io.EOF.
 func (r *Reader) ReadCommand() ([][]byte, error) {
-	raw, err := r.next(r.requests.Next, r.requests.AtBoundary)
+	raw, err := r.next(&r.requests)
 	for err == nil && r.requests.Args() == 0 {
-		raw, err = r.next(r.requests.Next, r.requests.AtBoundary)
+		raw, err = r.next(&r.requests)
 	}
 	if err != nil {
 		return nil, err
@@ -59,30 +59,36 @@ func (r *Reader) ReadCommand() ([][]byte, error) {
 // ReadFrame returns the raw bytes of the next frame, attributes included,
 // valid until the next call. Its errors are those of [Reader.ReadCommand].
 func (r *Reader) ReadFrame() ([]byte, error) {
-	return r.next(r.replies.Next, r.replies.AtBoundary)
+	return r.next(&r.replies)
 }
 
-func (r *Reader) next(scan func([]byte) (int, bool, error), atBoundary func() bool) ([]byte, error) {
+type scanner interface {
+	Next([]byte) (n int, done bool, err error)
+	AtBoundary() bool
+	Ahead() int64
+}
+
+func (r *Reader) next(s scanner) ([]byte, error) {
 	limit := r.Limit
 	if limit == 0 {
 		limit = DefaultLimit
 	}
 	seen := 0 // bytes of buf[from:] that scan knows
 	for {
-		n, done, err := scan(r.buf[r.from+seen : r.to])
+		n, done, err := s.Next(r.buf[r.from+seen : r.to])
 		seen += n
 		switch {
 		case err != nil:
 			return nil, err
-		case seen > limit:
-			return nil, errTooLarge
+		case int64(seen)+s.Ahead() > int64(limit):
+			return nil, ErrTooLarge
 		case done:
 			b := r.buf[r.from : r.from+seen]
 			r.from += seen
 			return b, nil
 		}
 		if err := r.fill(); err != nil {
-			if err == io.EOF && !atBoundary() {
+			if err == io.EOF && !s.AtBoundary() {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err
