@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -41,7 +42,7 @@ func (s *session) goOn() error {
 		return e.err
 	}
 	if err == errLeft || err == errUpstream || isLimit(err) {
-		if !s.finish() {
+		if !s.finish() && err != context.Cause(s.ctx) {
 			err = muted(err)
 		}
 	}

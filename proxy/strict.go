@@ -39,11 +39,16 @@ func (c *strict) read(b []byte) (int, form) {
 	for i := range count {
 		size, k, f := length(b[at:], '$')
 		if f != whole {
+			if i > 0 { // before that, its name is waited for
+				c.need = max(c.need, at+leastArgs(count-i))
+			}
 			return 0, f
 		}
 		end := at + k + size
 		if len(b) < end+2 {
-			c.need = end + 2
+			if c.need = end + 2; i > 0 {
+				c.need += leastArgs(count - i - 1)
+			}
 			return 0, partial
 		}
 		if b[end] != '\r' || b[end+1] != '\n' {
@@ -59,6 +64,9 @@ func (c *strict) read(b []byte) (int, form) {
 	}
 	return at, whole
 }
+
+// leastArgs is how many bytes so many arguments have at least, or some million.
+func leastArgs(n int) int { return min(n, 1<<20) * len("$0\r\n\r\n") }
 
 // length reads a header line.
 func length(b []byte, kind byte) (v, n int, f form) {

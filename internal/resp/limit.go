@@ -46,6 +46,10 @@ func (r *Replies) Ahead() (n int64) {
 		n = leastElement
 	case inReplyPayload:
 		n = r.skip + 2
+	case inLine, inNumber, afterPayload:
+		n = 2
+	case afterLine, afterNumber, inPayloadLF:
+		n = 1
 	}
 	if r.nested == 0 { // else due counts what only its end will tell
 		n += leastElement * (r.due - 1)
