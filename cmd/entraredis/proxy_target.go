@@ -24,6 +24,10 @@ import (
 
 const defaultListen = "127.0.0.1:6379"
 
+// leastLimit is what --max-command and --max-reply are at least: HELLO and
+// CLIENT SETINFO, with which most clients begin, are to work.
+const leastLimit = 1 << 10
+
 // targetOptions are the settings that a target may have of its own.
 type targetOptions struct {
 	cacheOptions
@@ -32,13 +36,14 @@ type targetOptions struct {
 	proxyPasswordFile, tlsCert, tlsKey  string
 	allowRemote                         bool
 	maxClients, maxDials, spares, pipes uint
+	maxCommand, maxReply                byteSize
 	upstreams                           proxy.Upstreams
 	replyTimeout                        time.Duration
 	maintenance                         maintenanceMode
 }
 
 func newTargetOptions() *targetOptions {
-	return &targetOptions{cacheOptions: newCacheOptions(), unixMode: 0o600, maintenance: "auto"}
+	return &targetOptions{cacheOptions: newCacheOptions(), unixMode: 0o600, maintenance: "auto", maxCommand: byteSize{min: leastLimit}, maxReply: byteSize{min: leastLimit}}
 }
 
 func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
@@ -51,6 +56,8 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key")
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "allow addresses beyond loopback without a password and TLS")
 	f.UintVar(&o.maxClients, "max-clients", 0, "clients connected at a time; 0 is any number")
+	f.Var(&o.maxCommand, "max-command", "most that one command may have, as 64MiB, 64mb or in bytes: a client that sends a larger one is told so and closed; 0 is what the cache takes")
+	f.Var(&o.maxReply, "max-reply", "most that one reply or message may have: a client that is due a larger one is told so and closed; 0 is any size")
 	f.UintVar(&o.maxDials, "max-dials", 16, "connections to the cache being opened at a time, other clients wait for their turn; 0 is any number")
 	f.UintVar(&o.spares, "spares", 1, "connections to the cache kept open ahead of need, so that the next client need not wait for a handshake")
 	f.Var(&o.upstreams, "upstreams", "how clients share upstreams: dedicated, shared or auto")
@@ -199,6 +206,7 @@ func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event
 	up.Proxy = &proxy.Proxy{
 		Dialer: dialer, Addr: t.addr, MaxClients: int(t.maxClients), MaxDials: int(t.maxDials), Spares: int(t.spares), Logger: log,
 		Upstreams: t.upstreams, Pipes: int(t.pipes), ReplyTimeout: t.replyTimeout,
+		MaxCommand: t.maxCommand.value, MaxReply: t.maxReply.value,
 	}
 	host, _, _ := net.SplitHostPort(t.addr)
 	up.Proxy.MaintenanceEvents = t.maintenance == "on" || t.maintenance == "auto" && doctor.PublishesMaintenance(host)

@@ -67,6 +67,8 @@ type targetView struct {
 	Moves        uint64            `json:"client_moves"`
 	SlowReaders  uint64            `json:"slow_readers"`
 	Restored     uint64            `json:"upstreams_restored"`
+	BigCommands  uint64            `json:"oversized_commands"`
+	BigReplies   uint64            `json:"oversized_replies"`
 	Maintenance  string            `json:"maintenance"` // announced last
 	Dialing      int               `json:"dialing"`
 	DialsWaiting int               `json:"dials_waiting"`
@@ -127,6 +129,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		Clients: t.Proxy.Clients, Accepted: t.Proxy.Accepted, Refused: t.Proxy.Refused, LoginsFailed: t.Proxy.LoginsFailed,
 		BytesUp: t.Proxy.BytesUp, BytesDown: t.Proxy.BytesDown, Commands: t.Proxy.Commands,
 		Shared: t.Proxy.Pipes, SharedLost: t.Proxy.PipesLost, CommandsLost: t.Proxy.CommandsLost, Moves: t.Proxy.Moves, SlowReaders: t.Proxy.SlowReaders, Restored: t.Proxy.Restored,
+		BigCommands: t.Proxy.OversizedCommands, BigReplies: t.Proxy.OversizedReplies,
 		Maintenance: maintenance(t.Proxy.LastMaintenance, now),
 		Dialing:     t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
 		Upstreams: t.Dialer.Open, Dials: t.Dialer.Dials, DialFailures: map[string]uint64{}, DialError: words(t.Proxy.LastDialError),
