@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // loop serves many connections with one goroutine, all those that something has
@@ -25,6 +26,7 @@ type loop struct {
 	seats map[int32]place
 
 	// Of the loop's goroutine.
+	now     time.Time         // of this turn
 	plain   [largeBuffer]byte // for what a turn reads
 	wire    [largeBuffer]byte // for the same beneath TLS
 	touched []*pipe
@@ -250,6 +252,7 @@ func (l *loop) serve(epoll int) {
 		if err != nil {
 			return
 		}
+		l.now = time.Now()
 		again, l.again = l.again, again[:0]
 		for _, s := range again {
 			l.handle(s, 0, 0)

@@ -89,6 +89,9 @@ func Stateless(args [][]byte, all bool) bool {
 	if len(args) == 0 {
 		return false
 	}
+	if short.has(args[0]) {
+		return true
+	}
 	var b [maxName]byte
 	name, ok := appendUpper(b[:0], args[0])
 	if !ok {
