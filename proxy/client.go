@@ -63,12 +63,9 @@ func (c *client) isQuiet() bool {
 	return !c.owed.Load() && time.Since(time.Unix(0, c.active.Load())) > quiet
 }
 
-func (c *client) serve() {
+// welcome has the client served.
+func (c *client) welcome() {
 	c.active.Store(time.Now().UnixNano())
-	var s *session
-	if c.proxy.hub != nil {
-		s = newSession(c, c.proxy.hub)
-	}
 	// Whoever reads or writes is woken by what ends the client.
 	c.unhook = context.AfterFunc(c.ctx, func() {
 		c.conn.SetDeadline(past)
@@ -76,14 +73,21 @@ func (c *client) serve() {
 			c.seat.who.resume()
 		}
 	})
-	if s != nil {
-		s.leave(s.serve())
-	} else if err := c.carry(); err != errParked {
+	if c.proxy.hub != nil {
+		newSession(c, c.proxy.hub).welcome()
+	} else {
+		go c.serve()
+	}
+}
+
+// serve is for a client that gets an upstream of its own.
+func (c *client) serve() {
+	if err := c.carry(); err != errParked {
 		c.over(err)
 	}
 }
 
-// over is the end of serve.
+// over is the end of a client.
 func (c *client) over(err error) {
 	defer c.proxy.leave(c)
 	defer c.conn.Close()

@@ -132,6 +132,17 @@ func (h *hub) slotFor(i, proto int) int {
 // get returns the pipe of a slot, and opens it if there is none.
 func (h *hub) get(ctx context.Context, i int) (*pipe, error) { return h.pipeOf(ctx, &h.slots[i]) }
 
+// ready returns the pipe of a slot, or nil if there is none just now.
+func (h *hub) ready(i int) *pipe {
+	s := &h.slots[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pipe == nil || s.pipe.hasEnded() {
+		return nil
+	}
+	return s.pipe
+}
+
 func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 	for {
 		s.mu.Lock()

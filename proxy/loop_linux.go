@@ -59,6 +59,10 @@ type sitter interface {
 	// whether the sitter stays.
 	turn(l *loop, sock int, events uint32) bool
 
+	// quits ends a sitter that does not stay, if there is nothing left to do but
+	// that. It reports whether it has. It must not wait.
+	quits() bool
+
 	// leaves reports whether the sitter is to leave, whatever comes.
 	leaves() bool
 
@@ -302,6 +306,12 @@ func (l *loop) handle(s *seat, sock int, events uint32) {
 		return // somebody has just claimed it
 	}
 	stays := s.who.turn(l, sock, events)
+	if !stays {
+		s.leave()
+		if s.who.quits() {
+			return
+		}
+	}
 	s.free.Store(true)
 	if !stays || s.who.leaves() {
 		s.evict()

@@ -59,6 +59,8 @@ func (p *pipe) turn(l *loop, _ int, events uint32) bool {
 	return true
 }
 
+func (p *pipe) quits() bool { return false }
+
 func (p *pipe) leaves() bool { return p.hasEnded() }
 
 func (p *pipe) resume() {

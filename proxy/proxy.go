@@ -216,7 +216,7 @@ func (p *Proxy) Serve(l net.Listener) error {
 		if err == nil {
 			pause = 0
 			if cl := p.admit(c); cl != nil {
-				go cl.serve()
+				cl.welcome()
 			}
 			continue
 		}

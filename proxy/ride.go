@@ -12,6 +12,7 @@ type ride struct {
 	out    []byte  // replies that the client has not taken
 	more   bool    // there may be more of them, which have been read below
 	lost   error   // what reading from upstream ended with
+	left   bool    // the client sends no more
 }
 
 // goOn carries, begun first. It returns errParked if the ride is the loop's now.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -48,6 +49,15 @@ func (r *ride) stand() {
 }
 
 // leaves reports whether the ride is to leave the loop.
+// quits ends a ride whose client has left and is owed nothing.
+func (r *ride) quits() bool {
+	if !r.left || r.lost != nil || len(r.out) > 0 || r.polled.conn.Waits() {
+		return false
+	}
+	r.client.over(r.arrive(errLeft))
+	return true
+}
+
 func (r *ride) leaves() bool { return r.ctx.Err() != nil }
 
 // turn carries what has come at one of the sockets, as far as the other takes it.
@@ -83,6 +93,7 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 func (r *ride) receive(l *loop) bool {
 	n, err := socketOf(r.conn).tryRead(l.plain[:])
 	if err != nil {
+		r.left = err == io.EOF
 		return false // which is met again
 	}
 	return n == 0 || r.send(l.plain[:n])

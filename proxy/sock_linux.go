@@ -16,23 +16,23 @@ func (s *socket) detach() bool {
 	if s.closed || s.conn == nil {
 		return !s.closed
 	}
-	fd, errno := -1, syscall.Errno(0)
-	err := s.raw.Control(func(old uintptr) {
-		var n uintptr
-		if n, _, errno = syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0); errno == 0 {
-			fd = int(n)
-		}
-	})
-	if err != nil || errno != 0 {
+	fd := -1
+	if err := s.raw.Control(func(old uintptr) { fd = duplicate(old) }); err != nil || fd < 0 {
 		return false
 	}
-	// While it waits, the runtime does not poll the file.
-	syscall.SetNonblock(fd, false)
-	s.file, s.fd = os.NewFile(uintptr(fd), "socket"), fd
-	syscall.SetNonblock(fd, true)
+	s.fd = fd
 	s.conn.Close() // the connection lives on in the copy
 	s.conn, s.raw = nil, nil
 	return true
+}
+
+// duplicate returns another descriptor of the same socket, or -1.
+func duplicate(fd uintptr) int {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return -1
+	}
+	return int(n)
 }
 
 // How often and how soon attach tries again for want of a file descriptor.
@@ -59,18 +59,23 @@ func (s *socket) tryAttach() bool {
 	if s.closed || s.fd < 0 {
 		return true
 	}
-	c, err := net.FileConn(s.file) // which takes a copy
+	fd := duplicate(uintptr(s.fd))
+	if fd < 0 {
+		return false
+	}
+	file := os.NewFile(uintptr(fd), "socket")
+	c, err := net.FileConn(file) // which takes another copy
+	file.Close()
 	if err != nil {
 		return false
 	}
-	s.file.Close()
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
 		c.Close()
-		s.closed, s.file, s.fd = true, nil, -1
-		return true
+		return false
 	}
-	s.conn, s.raw, s.file, s.fd = c, raw, nil, -1
+	syscall.Close(s.fd)
+	s.conn, s.raw, s.fd = c, raw, -1
 	c.SetReadDeadline(s.until[0])
 	c.SetWriteDeadline(s.until[1])
 	return true

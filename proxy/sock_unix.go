@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -22,8 +21,7 @@ type socket struct {
 	mu      sync.Mutex // guards the rest; held across tries
 	conn    net.Conn   // nil while detached
 	raw     syscall.RawConn
-	file    *os.File // while detached
-	fd      int      // of file; -1 while attached
+	fd      int // while detached; -1 otherwise
 	closed  bool
 	until   [2]time.Time // deadlines for reads and writes
 	in, out attempt
@@ -201,7 +199,7 @@ func (s *socket) Close() error {
 		return net.ErrClosed
 	case s.fd >= 0:
 		s.closed = true
-		return s.file.Close()
+		return syscall.Close(s.fd)
 	}
 	s.closed = true
 	return s.conn.Close()
