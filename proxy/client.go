@@ -128,7 +128,7 @@ func (c *client) carry() error {
 		begun = append(begun, w.stop(c.ctx)...)
 		c.in = c.conn
 	}
-	r := &ride{client: c, line: newLine(upstream)}
+	r := &ride{client: c, line: newLine(upstream), loop: c.proxy.nextLoop()}
 	c.commands.begin(upstream)
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)
 	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)

@@ -73,7 +73,6 @@ type hub struct {
 	limit  time.Duration // see Proxy.ReplyTimeout
 	slots  []slot        // first those of RESP2, then as many of RESP3
 	next   atomic.Uint32
-	loop   *loop // of the proxy
 
 	stalled atomic.Int64 // when a client was last closed for reading nothing, as Unix nanoseconds
 
@@ -84,7 +83,8 @@ type hub struct {
 
 // slot is the place of a pipe.
 type slot struct {
-	proto   int // that its pipe speaks
+	proto   int   // that its pipe speaks
+	loop    *loop // of the pipe, and of those who use it
 	mu      sync.Mutex
 	pipe    *pipe // nil if there is none
 	dialing *dialing
@@ -106,14 +106,14 @@ type returnedUpstream struct {
 func newHub(p *Proxy) *hub {
 	n := p.Pipes
 	if n <= 0 {
-		n = defaultPipes
+		n = max(defaultPipes, len(p.loops))
 	}
-	h := &hub{proxy: p, loop: p.loop, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
+	h := &hub{proxy: p, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
 	if h.limit == 0 {
 		h.limit = defaultReplyTimeout
 	}
 	for i := range h.slots {
-		h.slots[i].proto = 2 + i/n
+		h.slots[i].proto, h.slots[i].loop = 2+i/n, p.loops.of(i%n)
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
@@ -183,7 +183,7 @@ func (h *hub) open(s *slot, d *dialing) {
 	defer s.mu.Unlock()
 	s.dialing = nil
 	if d.err = err; err == nil {
-		s.pipe = newPipe(conn, h.loop, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
+		s.pipe = newPipe(conn, s.loop, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
 		if h.isClosed() {
 			s.pipe.close()
 		}

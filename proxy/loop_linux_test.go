@@ -104,7 +104,16 @@ func TestIdleClientsNeedNoGoroutine(t *testing.T) {
 }
 
 func TestClientsLeaveTheLoopAndComeBack(t *testing.T) {
-	s := overSockets(t)
+	for _, loops := range []int{1, 3} {
+		t.Run(strconv.Itoa(loops)+" loops", func(t *testing.T) {
+			proxy.SetLoops(t, loops)
+			leaveAndComeBack(overSockets(t))
+		})
+	}
+}
+
+func leaveAndComeBack(s *sockets) {
+	t := s.T
 	var all sync.WaitGroup
 	for i := range 8 {
 		c := s.connect()

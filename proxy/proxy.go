@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,7 +58,7 @@ type Proxy struct {
 	Upstreams Upstreams
 
 	// Pipes is how many upstreams are shared, unless Upstreams is
-	// UpstreamsDedicated. Zero: 2.
+	// UpstreamsDedicated. Zero: 2, or half of GOMAXPROCS if that is more.
 	Pipes int
 
 	// ReplyTimeout bounds how long a shared upstream may be silent while replies
@@ -77,10 +79,11 @@ type Proxy struct {
 	once      sync.Once
 	log       *slog.Logger
 	upstreams *upstreams
-	loop      *loop
-	hub       *hub       // nil if nothing is shared
-	spares    sync.Once  // they are kept
-	mu        sync.Mutex // guards the rest
+	loops     loops
+	rides     atomic.Uint32 // so far
+	hub       *hub          // nil if nothing is shared
+	spares    sync.Once     // they are kept
+	mu        sync.Mutex    // guards the rest
 	clients   map[*client]struct{}
 	doors     map[net.Listener]struct{}
 	draining  bool
@@ -184,7 +187,7 @@ func (p *Proxy) init() {
 		p.mu.Lock() // for Stats, which may be called at any time
 		defer p.mu.Unlock()
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
-		p.upstreams, p.loop = newUpstreams(p), newLoop()
+		p.upstreams, p.loops = newUpstreams(p), newLoops()
 		if p.Upstreams != UpstreamsDedicated {
 			p.hub = newHub(p)
 		}
@@ -287,6 +290,9 @@ func (p *Proxy) admit(c net.Conn) *client {
 	return cl
 }
 
+// nextLoop returns a loop for a client with an upstream of its own.
+func (p *Proxy) nextLoop() *loop { return p.loops.of(int(p.rides.Add(1) & math.MaxInt32)) }
+
 // leave is the end of a client.
 func (p *Proxy) leave(c *client) {
 	p.mu.Lock()
@@ -318,7 +324,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		select {
 		case <-left:
 			p.closeHub()
-			p.loop.close()
+			p.loops.close()
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -357,7 +363,7 @@ func (p *Proxy) Close() error {
 	}
 	p.closeHub()
 	<-left
-	p.loop.close()
+	p.loops.close()
 	p.upstreams.keepers.Wait()
 	return nil
 }

@@ -5,6 +5,7 @@ package proxy
 type ride struct {
 	*client
 	line   *line
+	loop   *loop
 	unhook func() bool // from ctx
 
 	// Of whoever has the ride: its goroutine, or the loop.

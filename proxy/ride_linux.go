@@ -25,7 +25,7 @@ func (r *ride) park(begun []byte) (rest []byte, parked bool) {
 	if r.polled == nil || !r.polled.begin(&r.seat, upstreamSock) {
 		return begun, false
 	}
-	if in.detach() && r.polled.tried.detach() && r.proxy.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
+	if in.detach() && r.polled.tried.detach() && r.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
 		stays := len(begun) == 0 || r.send(begun)
 		begun = nil
 		if stays {

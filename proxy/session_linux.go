@@ -6,7 +6,7 @@ func (s *session) park() bool {
 	if s.socket == nil || !s.toSeat() {
 		return false
 	}
-	if s.socket.detach() && s.hub.loop.sit(&s.seat, s, s.socket) {
+	if s.socket.detach() && s.hub.slots[s.slot].loop.sit(&s.seat, s, s.socket) {
 		s.mu.Lock()
 		s.listen() // for replies that have come since
 		s.mu.Unlock()
