@@ -34,7 +34,7 @@ const patience = 20 * time.Second
 
 // Run sends until ctx ends, and returns when all replies are there.
 func (l *Load) Run(ctx context.Context) {
-	pacing()
+	defer pacing()()
 	backlog := min(max(64, int(patience/(l.Every*time.Duration(len(l.Conns))))), 1<<14)
 	due := make([]chan time.Duration, len(l.Conns))
 	var wg sync.WaitGroup

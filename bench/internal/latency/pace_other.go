@@ -4,6 +4,6 @@ package latency
 
 import "time"
 
-func pacing() {}
+func pacing() (end func()) { return func() {} }
 
 func pause(d time.Duration) { time.Sleep(d) }
