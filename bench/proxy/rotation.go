@@ -92,6 +92,7 @@ func (c rotation) run(ctx context.Context, r *report, rounds int, names []string
 }
 
 func (c rotation) measure(ctx context.Context, w *world, name string) (t turn, err error) {
+	expired := w.issuer.Stats().Expired
 	p, err := w.open(ctx, name, "--spares", "0") // which re-authenticate as well, and are nobody's
 	if err != nil {
 		return t, err
@@ -115,7 +116,6 @@ func (c rotation) measure(ctx context.Context, w *world, name string) (t turn, e
 	running, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	l := &latency.Load{Conns: conns[:c.busy], Every: time.Duration(float64(time.Second) / t.rate), Started: time.Now()}
-	expired := w.issuer.Stats().Expired
 	watch := watchMetrics(p.admin, l.Started, c.each, stop)
 	l.Run(running)
 	readings, err := watch.end()
@@ -132,7 +132,7 @@ func (c rotation) measure(ctx context.Context, w *world, name string) (t turn, e
 			t.first = cmp.Or(t.first, err)
 		}
 	}
-	t.closed = max(readings[len(readings)-1].ended-readings[0].ended, int(w.issuer.Stats().Expired-expired))
+	t.closed = max(readings[len(readings)-1].ended, int(w.issuer.Stats().Expired-expired))
 	turns, from, end := windows(readings)
 	if len(turns) < c.each {
 		return t, fmt.Errorf("%d of %d rotations within %v", len(turns), c.each, limit)

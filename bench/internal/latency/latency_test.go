@@ -23,6 +23,23 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
+func TestCompareKnowsNothingOfTooFew(t *testing.T) {
+	stretch := func(second, n int, took time.Duration) (all []Sample) {
+		for i := range n {
+			all = append(all, Sample{time.Duration(second)*time.Second + time.Duration(i), took})
+		}
+		return all
+	}
+	busy, before, behind := stretch(2, 3000, 6), stretch(1, 3000, 2), stretch(3, 2999, 3)
+	if got, want := Compare(busy, before, behind, 0.99, time.Second), (Comparison{6, 3, 2, 1.5}); got != want {
+		t.Errorf("p99: got %+v, want %+v", got, want)
+	}
+	// The second behind has too few for this quantile: it is not compared with, and there is no noise to know.
+	if got, want := Compare(busy, before, behind, 0.999, time.Second), (Comparison{6, 2, 3, 0}); got != want {
+		t.Errorf("p99.9: got %+v, want %+v", got, want)
+	}
+}
+
 func TestLoadSaysThatAConnectionBroke(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	a, b := net.Pipe()
