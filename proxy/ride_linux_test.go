@@ -566,6 +566,40 @@ func TestCloseWithRidesInTheLoop(t *testing.T) {
 	})
 }
 
+// Shutdown waits for who has not read its replies.
+func TestShutdownWaitsForWhatIsUnread(t *testing.T) {
+	eachTransport(t, func(t *testing.T, plaintext bool) {
+		r := overRides(t, rideOptions{plaintext: plaintext})
+		slow, idle := r.connect(), r.connect()
+		r.do(slow, "+OK\r\n", "SET", "big", strings.Repeat("v", 1<<20))
+		r.do(idle, "+PONG\r\n", "PING")
+		r.aboard()
+		const n = 30
+		slow.Write(bytes.Repeat(resp.AppendCommand(nil, "GET", "big"), n))
+		last := uint64(0)
+		r.becomes("full", func() bool {
+			r.do(idle, "+PONG\r\n", "PING")
+			down := r.Stats().BytesDown
+			full := down > 1<<20 && down == last+7
+			last = down
+			return full
+		})
+		left := make(chan error, 1)
+		go func() { left <- r.Shutdown(t.Context()) }()
+		if _, err := idle.r.ReadFrame(); err != io.EOF { // it has been silent for less long
+			t.Fatalf("got %v, want the end", err)
+		}
+		for i := range n {
+			if got, err := slow.r.ReadFrame(); err != nil || len(got) < 1<<20 {
+				t.Fatalf("%d: got %d bytes, %v", i, len(got), err)
+			}
+		}
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // rideScript is a random conversation of which every reply is known.
 func rideScript(r *rand.Rand) []string {
 	switch r.IntN(14) {
