@@ -354,7 +354,33 @@ func TestRideAgainstAStalledUpstream(t *testing.T) {
 			t.Error(err)
 		}
 		r.do(c, ":30000\r\n", "STRLEN", "k"+strconv.Itoa(n-1))
+		r.aboard()
 	})
+}
+
+// A name in pieces waits in the proxy, and that is no reason to leave the loop.
+func TestRideCutInsideAName(t *testing.T) {
+	r := overRides(t, rideOptions{plaintext: true})
+	c := r.connect()
+	r.do(c, "+PONG\r\n", "PING")
+	r.aboard()
+	up := r.Stats().BytesUp
+	io.WriteString(c, "*1\r\n$4\r\nPI")
+	r.becomes("read", func() bool { return r.Stats().BytesUp > up })
+	io.WriteString(c, "NG\r\n")
+	if got, err := c.r.ReadFrame(); err != nil || string(got) != "+PONG\r\n" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	r.aboard()
+	// Behind a command that blocks is no end to what may have to wait.
+	c.Write(resp.AppendCommand(resp.AppendCommand(nil, "BLPOP", "list", "0"), "PING"))
+	r.becomes("a goroutine", func() bool { return goroutines("proxy.(*ride)") > 0 })
+	r.do(r.connect(), ":1\r\n", "RPUSH", "list", "x")
+	for _, want := range []string{"*2\r\n$4\r\nlist\r\n$1\r\nx\r\n", "+PONG\r\n"} {
+		if got, err := c.r.ReadFrame(); err != nil || string(got) != want {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+	}
 }
 
 func TestRideHalfClosed(t *testing.T) {
