@@ -55,7 +55,7 @@ func (p *pipe) turn(l *loop, _ int, events uint32) bool {
 			return false
 		}
 	}
-	l.again = append(l.again, &p.seat)
+	l.later(&p.seat)
 	return true
 }
 

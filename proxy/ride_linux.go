@@ -124,7 +124,7 @@ func (r *ride) deliver(l *loop) bool {
 			return true
 		}
 	}
-	l.again = append(l.again, &r.seat)
+	l.later(&r.seat)
 	return true
 }
 

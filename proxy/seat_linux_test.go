@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// socketPair returns two ends of a connection.
+func socketPair(t *testing.T) (a *socket, b net.Conn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socket")
+		if conns[i], err = net.FileConn(f); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		t.Cleanup(func() { conns[i].Close() })
+	}
+	return socketOf(conns[0]), conns[1]
+}
+
+// sits is a sitter whose turns a test makes.
+type sits struct {
+	seat seat
+	do   func(l *loop) bool
+	left chan struct{}
+}
+
+func (s *sits) turn(l *loop, _ int, _ uint32) bool { return s.do(l) }
+func (s *sits) leaves() bool                       { return false }
+func (s *sits) resume()                            { close(s.left) }
+
+// Who never has read everything holds up the others for the same time again and
+// again, not for longer and longer.
+func TestTurnsAreFair(t *testing.T) {
+	l := newLoop()
+	most, between, rounds := 0, 0, 0
+	heavy, light := &sits{left: make(chan struct{})}, &sits{left: make(chan struct{})}
+	heavy.do = func(l *loop) bool {
+		between++
+		l.later(&heavy.seat)
+		return rounds < 100
+	}
+	light.do = func(*loop) bool {
+		if rounds++; rounds > 1 {
+			most = max(most, between)
+		}
+		between = 0
+		return rounds < 100
+	}
+	for _, s := range []*sits{heavy, light} {
+		a, b := socketPair(t)
+		b.Write([]byte("x")) // which nobody reads
+		if !a.detach() || !l.sit(&s.seat, s, a) || !s.seat.release() {
+			t.Fatal("has no seat")
+		}
+		t.Cleanup(func() { a.Close() })
+	}
+	<-light.left
+	<-heavy.left
+	l.close()
+	if most > 4 {
+		t.Errorf("%d turns between two of another", most)
+	}
+}
