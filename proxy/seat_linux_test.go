@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -68,5 +69,18 @@ func TestTurnsAreFair(t *testing.T) {
 	l.close()
 	if most > 4 {
 		t.Errorf("%d turns between two of another", most)
+	}
+}
+
+// A socket that could not be attached again, and was closed for that.
+func TestReadOfASocketThatWasClosedDetached(t *testing.T) {
+	a, _ := socketPair(t)
+	if !a.detach() {
+		t.Fatal("not detached")
+	}
+	a.Close()
+	a.attach()
+	if _, err := a.read(getSmall, put); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
 	}
 }

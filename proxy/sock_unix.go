@@ -127,6 +127,9 @@ func (s *socket) read(get func() []byte, put func([]byte)) (b []byte, err error)
 	s.mu.Lock()
 	raw := s.raw
 	s.mu.Unlock()
+	if raw == nil {
+		return nil, net.ErrClosed // it could not be attached
+	}
 	waitErr := raw.Read(func(fd uintptr) bool {
 		b = get()
 		var n int
