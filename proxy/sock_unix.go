@@ -42,8 +42,14 @@ func socketOf(c net.Conn) *socket {
 	if s, ok := c.(*socket); ok {
 		return s
 	}
-	conn, ok := c.(syscall.Conn)
-	if !ok {
+	// Not of any other type: it may read and write in its own way.
+	var conn syscall.Conn
+	switch c := c.(type) {
+	case *net.TCPConn:
+		conn = c
+	case *net.UnixConn:
+		conn = c
+	default:
 		return nil
 	}
 	raw, err := conn.SyscallConn()
