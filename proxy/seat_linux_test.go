@@ -1,11 +1,16 @@
 package proxy
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/entraredis/entraredis"
 )
 
 // socketPair returns two ends of a connection.
@@ -83,4 +88,42 @@ func TestReadOfASocketThatWasClosedDetached(t *testing.T) {
 	if _, err := a.read(getSmall, put); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// bare is an upstream without anything around its socket.
+type bare struct{ *tried }
+
+func (bare) Poll(bool) bool      { return true }
+func (bare) Polls() bool         { return true }
+func (b bare) NetConn() net.Conn { return b.tried }
+
+// A client that leaves too much unread is not forgotten because nothing more
+// comes.
+func TestSlowReaderOfTheLastReply(t *testing.T) {
+	p := &Proxy{Upstreams: UpstreamsShared, Dialer: &entraredis.Dialer{}}
+	p.init()
+	conn, _ := socketPair(t)
+	c := &client{proxy: p, conn: conn, in: conn}
+	c.ctx, c.cancel = context.WithCancelCause(t.Context())
+	s := newSession(c, p.hub)
+	s.owed, s.seated, s.out = 1, true, make([]byte, hardUnread+1)
+	for n := 1; n > 0; {
+		n = conn.tryWrite(make([]byte, largeBuffer)) // until it takes no more
+	}
+	up, far := socketPair(t)
+	pi := newPipe(bare{&tried{socket: up}}, p.loop, 0, func(*pipe, error, []parcel, []byte) {})
+	if err := pi.submit(s, []byte("PING"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(far, make([]byte, len("PING"))); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(far, "+PONG\r\n")
+	select {
+	case <-s.ctx.Done():
+	case <-time.After(20 * time.Second):
+		t.Error("is still there")
+	}
+	pi.close()
+	p.Close()
 }
