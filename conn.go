@@ -235,7 +235,7 @@ func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 	if ready := c.tracker.Ready(); ready != c.ready.Load() {
 		c.ready.Store(ready)
 	}
-	if apart := step.Hold || c.tracker.Subscribes(); apart != c.apart.Load() {
+	if apart := c.tracker.Withholds() || c.tracker.Subscribes(); apart != c.apart.Load() {
 		c.apart.Store(apart)
 	}
 	return step, auth

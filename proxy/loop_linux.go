@@ -39,6 +39,7 @@ type seat struct {
 	loop *loop
 	who  sitter
 	free atomic.Bool // it is in the loop, and nobody is at it
+	late bool        // it is in loop.again; of the loop's goroutine
 
 	mu    sync.Mutex // guards the rest
 	socks [2]*socket
@@ -241,6 +242,15 @@ func (l *loop) touch(p *pipe) {
 	}
 }
 
+// later gives a seat another turn that has not read everything. It has one at a
+// time, or one that events come for meanwhile would have more and more.
+func (l *loop) later(s *seat) {
+	if !s.late {
+		s.late = true
+		l.again = append(l.again, s)
+	}
+}
+
 func (l *loop) run() {
 	defer close(l.over)
 	defer syscall.Close(l.wake[0])
@@ -258,7 +268,8 @@ func (l *loop) serve(epoll int) {
 		}
 		l.now = time.Now()
 		again, l.again = l.again, again[:0]
-		for _, s := range again {
+		for i, s := range again {
+			again[i], s.late = nil, false
 			l.handle(s, 0, 0)
 		}
 		for _, e := range events[:n] {

@@ -70,8 +70,8 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 	case sock == clientSock:
 		if events&pollOut != 0 {
 			n := socketOf(r.conn).tryWrite(r.out)
-			r.took(n)
-			if r.out = r.out[n:]; len(r.out) == 0 {
+			r.out = r.out[n:]
+			if r.took(n); len(r.out) == 0 {
 				r.out = nil
 				again = r.more
 			}
@@ -122,10 +122,10 @@ func (r *ride) deliver(l *loop) bool {
 		if r.more = err == nil; n > 0 {
 			r.handed(time.Now())
 			k := socketOf(r.conn).tryWrite(l.plain[:n])
-			r.took(k)
 			if k < n {
 				r.out = slices.Clone(l.plain[k:n])
 			}
+			r.took(k)
 		}
 		if err != nil && err != os.ErrDeadlineExceeded {
 			r.lost = err
@@ -135,7 +135,7 @@ func (r *ride) deliver(l *loop) bool {
 			return true
 		}
 	}
-	l.again = append(l.again, &r.seat)
+	l.later(&r.seat)
 	return true
 }
 
@@ -143,10 +143,10 @@ func (r *ride) deliver(l *loop) bool {
 // record.
 const minRead = 16 << 10
 
-// took notes that the client has taken something.
+// took notes that the client has taken something, and left r.out.
 func (r *ride) took(n int) {
 	r.down.Add(uint64(n))
-	r.owed.Store(false)
+	r.owed.Store(len(r.out) > 0)
 	r.active.Store(time.Now().UnixNano())
 }
 

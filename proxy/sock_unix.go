@@ -40,8 +40,14 @@ func socketOf(c net.Conn) *socket {
 	if s, ok := c.(*socket); ok {
 		return s
 	}
-	conn, ok := c.(syscall.Conn)
-	if !ok {
+	// Not of any other type: it may read and write in its own way.
+	var conn syscall.Conn
+	switch c := c.(type) {
+	case *net.TCPConn:
+		conn = c
+	case *net.UnixConn:
+		conn = c
+	default:
 		return nil
 	}
 	raw, err := conn.SyscallConn()
@@ -125,6 +131,9 @@ func (s *socket) read(get func() []byte, put func([]byte)) (b []byte, err error)
 	s.mu.Lock()
 	raw := s.raw
 	s.mu.Unlock()
+	if raw == nil {
+		return nil, net.ErrClosed // it could not be attached
+	}
 	waitErr := raw.Read(func(fd uintptr) bool {
 		b = get()
 		var n int
