@@ -107,6 +107,7 @@ func (r *rides) reauths(n uint64) {
 // way is what lies between a proxy and its cache. It can be blocked and cut.
 type way struct {
 	addr string
+	door net.Listener
 
 	mu    sync.Mutex
 	moved sync.Cond
@@ -119,7 +120,7 @@ func newWay(t *testing.T, to string) *way {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &way{addr: l.Addr().String(), conns: map[net.Conn]struct{}{}}
+	w := &way{addr: l.Addr().String(), door: l, conns: map[net.Conn]struct{}{}}
 	w.moved.L = &w.mu
 	var all sync.WaitGroup
 	t.Cleanup(func() { l.Close(); w.block(false); w.cut(); all.Wait() })
@@ -432,6 +433,24 @@ func TestRideWhoseUpstreamEnds(t *testing.T) {
 		r.do(set, "+OK\r\n", "SET", "k", "3")
 		r.do(idle, "$1\r\n0\r\n", "GET", "k")
 	})
+}
+
+// A cache that does not come back is tried for as long as a client would wait,
+// and not twice.
+func TestRideThatCannotBeRestored(t *testing.T) {
+	r := overRides(t, rideOptions{change: func(p *proxy.Proxy) { p.Dialer.ConnectTimeout = 500 * time.Millisecond }})
+	c := r.connect()
+	r.do(c, "+PONG\r\n", "PING")
+	r.aboard()
+	r.way.door.Close()
+	r.way.cut()
+	if got, err := c.r.ReadFrame(); err != io.EOF {
+		t.Errorf("got %q, %v", got, err)
+	}
+	r.becomes("gone", func() bool { return r.Stats().Clients == 0 })
+	if s := r.Stats(); s.DialFailures != 1 || s.Restored != 0 {
+		t.Errorf("got %+v", s)
+	}
 }
 
 // blocked is how many clients Redis has that are blocked.
