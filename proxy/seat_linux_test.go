@@ -41,6 +41,7 @@ type sits struct {
 
 func (s *sits) turn(l *loop, _ int, _ uint32) bool { return s.do(l) }
 func (s *sits) leaves() bool                       { return false }
+func (s *sits) quits() bool                        { return false }
 func (s *sits) resume()                            { close(s.left) }
 
 // Who never has read everything holds up the others for the same time again and
@@ -95,6 +96,7 @@ type bare struct{ *tried }
 
 func (bare) Poll(bool) bool      { return true }
 func (bare) Polls() bool         { return true }
+func (bare) Waits() bool         { return true }
 func (b bare) NetConn() net.Conn { return b.tried }
 
 // A client that leaves too much unread is not forgotten because nothing more
@@ -111,7 +113,7 @@ func TestSlowReaderOfTheLastReply(t *testing.T) {
 		n = conn.tryWrite(make([]byte, largeBuffer)) // until it takes no more
 	}
 	up, far := socketPair(t)
-	pi := newPipe(bare{&tried{socket: up}}, p.loop, 0, func(*pipe, error, []parcel, []byte) {})
+	pi := newPipe(bare{&tried{socket: up}}, p.loops.of(0), 0, func(*pipe, error, []parcel, []byte) {})
 	if err := pi.submit(s, []byte("PING"), 1); err != nil {
 		t.Fatal(err)
 	}
