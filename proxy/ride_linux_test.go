@@ -732,3 +732,73 @@ func (r *rides) converse(t *testing.T, id int, mode proxy.Upstreams, direct stri
 		a.Close()
 	}
 }
+
+// Streams that no command asks for, and commands without a reply.
+func TestRideOfItsOwnKind(t *testing.T) {
+	eachTransport(t, func(t *testing.T, plaintext bool) {
+		r := overRides(t, rideOptions{plaintext: plaintext, life: time.Second})
+		monitor, silent, tracking, plain := r.connect(), r.connect(), r.connect(), r.connect()
+		r.do(plain, "+OK\r\n", "SET", "k", "0")
+		r.do(monitor, "+PONG\r\n", "PING")
+		r.do(monitor, "+OK\r\n", "MONITOR")
+		r.do(silent, "+PONG\r\n", "PING")
+		silent.Write(resp.AppendCommand(nil, "CLIENT", "REPLY", "OFF"))
+		tracking.Write(resp.AppendCommand(nil, "HELLO", "3"))
+		if _, err := tracking.r.ReadFrame(); err != nil {
+			t.Fatal(err)
+		}
+		r.do(tracking, "+OK\r\n", "CLIENT", "TRACKING", "ON")
+		const rounds = 20
+		for i := range rounds {
+			n := strconv.Itoa(i)
+			r.do(tracking, "$"+strconv.Itoa(len(n))+"\r\n"+n+"\r\n", "GET", "k")
+			silent.Write(resp.AppendCommand(nil, "INCR", "k"))
+			if got, err := tracking.r.ReadFrame(); err != nil || string(got) != ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n" {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			if i%5 == 4 {
+				before := r.Dialer.Stats().Reauths // not of the one that monitors
+				r.becomes("re-AUTHs", func() bool { return r.Dialer.Stats().Reauths >= before+3 })
+			}
+		}
+		silent.Write(resp.AppendCommand(nil, "CLIENT", "REPLY", "ON"))
+		if got, err := silent.r.ReadFrame(); err != nil || string(got) != "+OK\r\n" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		r.do(silent, "$2\r\n20\r\n", "GET", "k")
+		seen := 0
+		for seen < rounds {
+			got, err := monitor.r.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(got), `"INCR" "k"`) {
+				seen++
+			}
+		}
+		r.do(plain, "$2\r\n20\r\n", "GET", "k")
+	})
+}
+
+// What a client sends while another upstream takes the place of its own.
+func TestRideThatSendsWhileItIsRestored(t *testing.T) {
+	eachTransport(t, func(t *testing.T, plaintext bool) {
+		r := overRides(t, rideOptions{plaintext: plaintext})
+		var all sync.WaitGroup
+		for i := range 20 {
+			c := r.connect()
+			r.do(c, "+OK\r\n", "SELECT", strconv.Itoa(i%16))
+			r.do(c, "+OK\r\n", "CLIENT", "SETNAME", "me")
+			all.Go(func() {
+				r.becomes("cut", func() bool { return r.Stats().Restored > 0 })
+				r.do(c, "$2\r\nme\r\n", "CLIENT", "GETNAME")
+				r.do(c, "+OK\r\n", "SET", "k"+strconv.Itoa(i), "v")
+			})
+		}
+		r.aboard()
+		r.becomes("cut", func() bool { r.way.cut(); return true })
+		all.Wait()
+		r.becomes("restored", func() bool { return r.Stats().Restored == 20 })
+		r.aboard()
+	})
+}
