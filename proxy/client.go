@@ -211,15 +211,20 @@ func (c *client) carryDown(upstream *line, come []byte) error {
 			if c.restore(upstream) {
 				continue
 			}
-			if err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-				err = errUpstream
-			}
-			return err
+			return upstreamEnded(err)
 		}
 		if err := c.give(b); err != nil {
 			return err
 		}
 	}
+}
+
+// upstreamEnded is why a client ends whose upstream did, with err.
+func upstreamEnded(err error) error {
+	if err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return errUpstream
+	}
+	return err
 }
 
 // give writes replies to the client.

@@ -169,9 +169,7 @@ func TestCloseEndsClientsOfTheLoop(t *testing.T) {
 	if _, err := c.r.ReadFrame(); err != io.EOF {
 		t.Errorf("got %v, want the end", err)
 	}
-	if n := goroutines("proxy.(*loop)"); n != 0 {
-		t.Errorf("got %d goroutines of loops", n)
-	}
+	s.becomes("no goroutine of a loop", func() bool { return goroutines("proxy.(*loop)") == 0 })
 }
 
 func TestShutdownEndsClientsOfTheLoop(t *testing.T) {
@@ -191,9 +189,7 @@ func TestShutdownEndsClientsOfTheLoop(t *testing.T) {
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("clients that are owed nothing were waited for: %v", err)
 	}
-	if n := goroutines("proxy.(*loop)"); n != 0 {
-		t.Errorf("got %d goroutines of loops", n)
-	}
+	s.becomes("no goroutine of a loop", func() bool { return goroutines("proxy.(*loop)") == 0 })
 }
 
 // filtered is a connection that is more than its socket.

@@ -29,11 +29,14 @@ func (r *ride) goOn(begun []byte) error {
 func (r *ride) resume() {
 	r.stand()
 	var err error
-	if r.lost != nil && len(r.out) == 0 && r.client.restore(r.line) {
+	switch {
+	case r.lost == nil || len(r.out) > 0:
+		err = r.arrive(r.carry(nil))
+	case r.client.restore(r.line):
 		r.lost = nil
 		err = r.goOn(nil)
-	} else {
-		err = r.arrive(r.carry(nil))
+	default:
+		err = r.arrive(upstreamEnded(r.lost))
 	}
 	if err != errParked {
 		r.client.over(err)

@@ -78,7 +78,6 @@ func TestTurnsAreFair(t *testing.T) {
 	}
 }
 
-// A socket that could not be attached again, and was closed for that.
 func TestReadOfASocketThatWasClosedDetached(t *testing.T) {
 	a, _ := socketPair(t)
 	if !a.detach() {
@@ -128,4 +127,73 @@ func TestSlowReaderOfTheLastReply(t *testing.T) {
 	}
 	pi.close()
 	p.Close()
+}
+
+// What a connection is does not change in the loop.
+func TestAttachedAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	far, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*net.TCPConn).SetKeepAlive(false)
+	s := socketOf(c)
+	defer s.Close()
+	// No more descriptors than there are: one is needed to leave, none to return.
+	if !s.detach() {
+		t.Fatal("not detached")
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	s.SetReadDeadline(past)
+	s.attach()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	on := -1
+	s.control(func(fd int) { on, err = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE) })
+	if on != 0 || err != nil {
+		t.Errorf("keep-alive is %d, %v", on, err)
+	}
+	_, err = s.Read(make([]byte, 1))
+	if e, ok := err.(net.Error); !ok || !e.Timeout() || !e.Temporary() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("behind a deadline: got %T, %v", err, err)
+	}
+	s.SetReadDeadline(time.Time{})
+	far.Write([]byte("down"))
+	b := make([]byte, 10)
+	if n, err := s.Read(b); err != nil || string(b[:n]) != "down" {
+		t.Errorf("got %q, %v", b[:n], err)
+	}
+	if _, err := s.Write([]byte("up")); err != nil {
+		t.Error(err)
+	}
+	s.CloseWrite()
+	if up, err := io.ReadAll(far); err != nil || string(up) != "up" {
+		t.Errorf("got %q, %v", up, err)
+	}
+	far.Close()
+	if _, err := s.Read(b); err != io.EOF {
+		t.Errorf("got %v, want the end", err)
+	}
+	s.Close()
+	if _, err := s.Read(b); err != net.ErrClosed {
+		t.Errorf("got %v", err)
+	}
 }

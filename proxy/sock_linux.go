@@ -1,10 +1,10 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -35,51 +35,68 @@ func duplicate(fd uintptr) int {
 	return int(n)
 }
 
-// How often and how soon attach tries again for want of a file descriptor.
-const (
-	attachTries = 200
-	attachPause = 10 * time.Millisecond
-)
-
-// attach is the inverse of detach. It closes the socket if it cannot be: then
-// there has been no file descriptor for two seconds.
+// attach is the inverse of detach.
 func (s *socket) attach() {
-	for range attachTries {
-		if s.tryAttach() {
-			return
-		}
-		time.Sleep(attachPause)
-	}
-	s.Close()
-}
-
-func (s *socket) tryAttach() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.fd < 0 {
-		return true
+		return
 	}
-	fd := duplicate(uintptr(s.fd))
-	if fd < 0 {
-		return false
+	c := file{os.NewFile(uintptr(s.fd), "socket")}
+	s.conn, s.fd = c, -1
+	var err error
+	if s.raw, err = c.SyscallConn(); err == nil {
+		err = c.SetReadDeadline(s.until[0])
 	}
-	file := os.NewFile(uintptr(fd), "socket")
-	c, err := net.FileConn(file) // which takes another copy
-	file.Close()
-	if err != nil {
-		return false
+	if err == nil {
+		err = c.SetWriteDeadline(s.until[1])
 	}
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
+	if err != nil { // the system lets the runtime poll no more
+		s.closed = true
 		c.Close()
-		return false
 	}
-	syscall.Close(s.fd)
-	s.conn, s.raw, s.fd = c, raw, -1
-	c.SetReadDeadline(s.until[0])
-	c.SetWriteDeadline(s.until[1])
-	return true
 }
+
+// file is a socket as a connection. One of package net would be a copy, for
+// which there may be no file descriptor, with its options set anew.
+type file struct{ *os.File }
+
+func (f file) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	return n, bareError(err)
+}
+
+func (f file) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, bareError(err)
+}
+
+// bareError returns an error of a file as one of package net: TLS takes no other
+// for one that passes.
+func bareError(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		err = e.Err
+	}
+	if err == os.ErrClosed {
+		return net.ErrClosed
+	}
+	return err
+}
+
+func (f file) CloseWrite() error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := raw.Control(func(fd uintptr) { err = syscall.Shutdown(int(fd), syscall.SHUT_WR) }); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+// The socket knows its addresses itself.
+func (file) LocalAddr() net.Addr  { return nil }
+func (file) RemoteAddr() net.Addr { return nil }
 
 func (s *socket) control(f func(fd int)) {
 	s.mu.Lock()

@@ -132,7 +132,7 @@ func (s *socket) read(get func() []byte, put func([]byte)) (b []byte, err error)
 	raw := s.raw
 	s.mu.Unlock()
 	if raw == nil {
-		return nil, net.ErrClosed // it could not be attached
+		return nil, net.ErrClosed // while it was detached
 	}
 	waitErr := raw.Read(func(fd uintptr) bool {
 		b = get()
