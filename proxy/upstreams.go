@@ -66,7 +66,7 @@ func newUpstreams(p *Proxy) *upstreams {
 // waiter is a dial that has not begun.
 type waiter struct {
 	turn chan turn // gets one, with room for it
-	gone bool      // whoever it is for seems to have left
+	gone bool      // whoever it is for seems to have left, or has time
 }
 
 // turn is the permission to dial.
@@ -199,6 +199,32 @@ func (u *upstreams) enter(ctx context.Context, patience time.Duration, waits fun
 			return turn{}, u.giveUp(w, u.tooLong(patience))
 		}
 	}
+}
+
+// admit is the Dialer's Admit: what it dials by itself takes turns with the
+// rest, and lets clients go first.
+func (u *upstreams) admit(ctx context.Context) (done func(error), err error) {
+	t, err := u.enter(ctx, 0, func() <-chan struct{} { return hasTime })
+	if err != nil {
+		return nil, err
+	}
+	return func(err error) { u.leave(t, reachable(ctx, err), err) }, nil
+}
+
+var hasTime = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// check opens an upstream and closes it. Where ctx ends before its turn comes
+// it says what stands in the way.
+func (u *upstreams) check(ctx context.Context) error {
+	began := time.Now()
+	c, err := u.open(ctx, u.patience(), nil)
+	if err != nil && err == ctx.Err() {
+		return fmt.Errorf("%w: %w", err, u.tooLong(time.Since(began).Round(time.Millisecond)))
+	}
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // giveUp takes w out of the queue, or gives back the turn that it was given at
