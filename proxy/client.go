@@ -113,7 +113,7 @@ func (c *client) carry() error {
 	}
 	c.owed.Store(true)
 	c.active.Store(time.Now().UnixNano())
-	upstream, err := c.proxy.upstreams.dial(c.ctx, c.watch)
+	upstream, begun, err := c.open(begun)
 	if err != nil {
 		if c.ctx.Err() != nil {
 			return errLeft
@@ -129,10 +129,31 @@ func (c *client) carry() error {
 		c.in = c.conn
 	}
 	r := &ride{client: c, line: newLine(upstream), loop: c.proxy.nextLoop()}
-	c.commands.begin(upstream)
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)
 	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
 	return r.goOn(begun)
+}
+
+// open returns an upstream, and what of begun is yet to be sent on it. A spare
+// that takes nothing of that has ended with nobody knowing: it is no error, and
+// nothing can have run.
+func (c *client) open(begun []byte) (upstream net.Conn, rest []byte, err error) {
+	u := c.proxy.upstreams
+	if spare := u.take(); spare != nil {
+		unhook := context.AfterFunc(c.ctx, func() { spare.Close() })
+		defer unhook()
+		c.commands.begin(spare)
+		c.asksNow()
+		if n, err := spare.Write(begun); n > 0 || err == nil {
+			c.up.Add(uint64(n))
+			return spare, begun[n:], nil // an error is met again
+		}
+		spare.Close()
+	}
+	if upstream, err = u.open(c.ctx, u.patience(), c.watch); err == nil {
+		c.commands.begin(upstream)
+	}
+	return upstream, begun, err
 }
 
 // watch reads what the client sends before it has an upstream. The channel is

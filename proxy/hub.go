@@ -170,14 +170,16 @@ func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 
 // open opens a pipe, for all who wait for it.
 func (h *hub) open(s *slot, d *dialing) {
-	conn, err := h.proxy.upstreams.dial(h.ctx, nil)
-	if err != nil {
-		err = h.refused(err)
-	} else if s.proto == 3 {
-		if err = exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1); err != nil {
-			conn.Close()
-			err = &upstreamError{err}
+	conn, err := h.proxy.upstreams.prepared(h.ctx, func(conn net.Conn) error {
+		if s.proto == 2 {
+			return nil
 		}
+		return exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1)
+	})
+	if errors.Is(err, errRefused) {
+		err = &upstreamError{err} // which is no reason to count it: it can be opened
+	} else if err != nil {
+		err = h.refused(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,17 +243,14 @@ func (h *hub) own(ctx context.Context, w *settings) (net.Conn, error) {
 		if r == nil {
 			break
 		}
-		if (time.Since(r.since) < maxTrust || alive(r.conn)) && w.settle(r.conn, r.left, h.proxy.Dialer.ClientName) == nil {
+		// Nobody has read from it.
+		trusted := time.Since(r.since) < maxTrust && heard(r.conn) == nil
+		if (trusted || alive(r.conn)) && w.settle(r.conn, r.left, h.proxy.Dialer.ClientName) == nil {
 			return r.conn, nil
 		}
 		r.conn.Close()
 	}
-	conn, err := h.proxy.upstreams.dial(ctx, nil)
-	if err == nil {
-		if err = w.settle(conn, handed{proto: 2}, ""); err != nil {
-			conn.Close()
-		}
-	}
+	conn, err := h.proxy.upstreams.prepared(ctx, func(conn net.Conn) error { return w.settle(conn, handed{proto: 2}, "") })
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

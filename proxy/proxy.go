@@ -19,8 +19,8 @@ import (
 // be set; the fields must not be changed once Serve was called. It is safe for
 // concurrent use and must not be copied.
 type Proxy struct {
-	// Dialer opens the upstream connections. Its ClientAuth and NetDial are set
-	// by the proxy, NetDial to what it was and more, so it must be the proxy's
+	// Dialer opens the upstream connections. Its ClientAuth, Admit and NetDial are
+	// set by the proxy, NetDial to what it was and more, so it must be the proxy's
 	// own.
 	Dialer *entraredis.Dialer
 
@@ -40,7 +40,8 @@ type Proxy struct {
 	// MaxDials bounds the upstreams that are being opened at a time, so that a
 	// thousand clients behind a failover do not become a thousand handshakes at
 	// once. The others wait for their turn, in the order in which they came, up
-	// to Dialer.ConnectTimeout. While the cache cannot be reached they dial one
+	// to Dialer.ConnectTimeout; a RESP2 subscriber that is handed over to another
+	// upstream lets clients go first, and waits for as long as its token lasts. While the cache cannot be reached they dial one
 	// at a time, with pauses of 50 ms to 2 s. Zero: 16; negative: no bound.
 	MaxDials int
 
@@ -188,6 +189,7 @@ func (p *Proxy) init() {
 		defer p.mu.Unlock()
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
 		p.upstreams, p.loops = newUpstreams(p), newLoops()
+		p.Dialer.Admit = p.upstreams.admit
 		if p.Upstreams != UpstreamsDedicated {
 			p.hub = newHub(p)
 		}
@@ -196,6 +198,14 @@ func (p *Proxy) init() {
 
 func (p *Proxy) permits(username, password []byte) bool {
 	return p.Auth == nil || p.Auth(username, password)
+}
+
+// Check opens an upstream, up to authentication, and closes it. It takes its
+// turn with the others, see MaxDials. Errors are those of the Dialer and, if ctx
+// ends first, ctx's, with what it waited for.
+func (p *Proxy) Check(ctx context.Context) error {
+	p.init()
+	return p.upstreams.check(ctx)
 }
 
 // Serve accepts clients from l until Shutdown, Close or an error of l, and
