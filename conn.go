@@ -89,13 +89,41 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.send(p)
+	c.endWrite()
+	return n, err
+}
+
+// WritePlain is Write for n whole commands that the caller vouches for: each is
+// answered with one reply, and changes nothing on the connection. It is part of
+// no interface, and for who has read the commands already.
+func (c *conn) WritePlain(p []byte, n int) (int, error) {
+	if err := c.beginWrite(); err != nil {
+		return 0, err
+	}
+	defer c.endWrite()
+	if len(c.tail) > 0 || c.due.Load() || !c.followPlain(n) {
+		return c.send(p)
+	}
+	m, err := c.upstream.Write(p)
+	if err != nil {
+		c.brokeOff(err)
+	}
+	return m, err
+}
+
+func (c *conn) followPlain(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracker.Plain(n)
+}
+
+func (c *conn) endWrite() {
 	c.writes.end()
 	if (c.due.Load() || c.ready.Load()) && c.possible() {
 		// Asked for while this Write held the gate. Not here: it may take
 		// longer than the client's deadline allows.
 		go c.proceed()
 	}
-	return n, err
 }
 
 // beginWrite takes the gate, once there is room to hold back what is written.
@@ -214,7 +242,7 @@ func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 		c.ready.Store(ready)
 	}
 	c.over = c.tracker.TooLarge() != nil
-	if apart := step.Hold || c.over || c.tracker.Subscribes(); apart != c.apart.Load() {
+	if apart := c.over || c.tracker.Withholds() || c.tracker.Subscribes(); apart != c.apart.Load() {
 		c.apart.Store(apart)
 	}
 	return step, auth

@@ -76,6 +76,15 @@ type Dialer struct {
 	// NetDial opens the transport that TLS goes on top of. Nil: a net.Dialer.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
+	// Admit, if set, is called before the Dialer opens connections by itself, so
+	// that whoever bounds the dials that it makes with DialContext can bound these
+	// too: two, one behind the other, to hand a RESP2 subscriber over. It may wait
+	// for as long as it likes, until ctx ends, and must be safe for concurrent use.
+	// done is called once, when they have been opened, with the error of the first. An
+	// error ends the attempt; another one follows while the token lasts.
+	// Nil: they are opened at once.
+	Admit func(ctx context.Context) (done func(error), err error)
+
 	mu       sync.Mutex // guards the rest; never held across I/O
 	lastHost string
 	sessions tls.ClientSessionCache
@@ -142,6 +151,18 @@ func (d *Dialer) open(ctx context.Context, network, addr string) (net.Conn, Toke
 		return nil, tok, nil, dialError(addr, err)
 	}
 	return upstream, tok, rest, nil
+}
+
+// admit is Admit where there is none, too.
+func (d *Dialer) admit(ctx context.Context) (done func(error), err error) {
+	if d.Admit == nil {
+		return func(error) {}, nil
+	}
+	// An issuer that is slow must not keep others from being admitted.
+	if _, err := d.Source.Token(ctx); err != nil {
+		return nil, err
+	}
+	return d.Admit(ctx)
 }
 
 // connect opens the transport and, unless Plaintext, TLS on top of it.

@@ -151,10 +151,17 @@ func (h *handover) run() error {
 }
 
 // prepare opens what is needed while the client goes on.
-func (h *handover) prepare(ctx context.Context) (err error) {
+func (h *handover) prepare(ctx context.Context) error {
 	h.step = "connect"
+	done, err := h.c.dialer.admit(ctx)
+	if err != nil {
+		return err
+	}
 	d := h.c.dialer
 	nc, tok, _, err := d.open(ctx, h.c.moving.network, h.c.moving.addr)
+	// Not before the second one is open: while that waited to be admitted, the
+	// first would fill up with messages.
+	defer done(err)
 	if err != nil {
 		return err
 	}

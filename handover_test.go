@@ -2,6 +2,7 @@ package entraredis_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -284,4 +285,52 @@ func TestSubscriberIsHandedOver(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whoever bounds dials is asked once for each handover, before it opens
+// anything, and told how it went.
+func TestHandoverIsAdmitted(t *testing.T) {
+	withStage(t, emulator.Options{}, func(s *stage) {
+		var mu sync.Mutex
+		var log []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			log = append(log, what)
+		}
+		var asked atomic.Int32
+		wait := make(chan struct{})
+		s.taps.mu.Lock()
+		s.taps.dial = func(int) error { note("dial"); return nil }
+		s.taps.mu.Unlock()
+		s.dialer.Admit = func(ctx context.Context) (func(error), error) {
+			note("admit")
+			if asked.Add(1) == 1 {
+				return nil, errors.New("come back later")
+			}
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return func(err error) { note(fmt.Sprint("done ", err)) }, nil
+		}
+		s.sub.do(confirmed, "SUBSCRIBE", "a")
+		pass(tokenLife - time.Second)
+		s.publish() // it goes on meanwhile
+		s.wantNext(1)
+		if st := s.dialer.Stats(); st.HandoverFailed != 1 || st.Handovers != 0 || s.count(entraredis.EventHandoverFailed, "connect") != 1 {
+			t.Errorf("got %+v, want the first refused and the second to wait", st)
+		}
+		close(wait)
+		synctest.Wait()
+		if st := s.dialer.Stats(); st.HandoverFailed != 1 || st.Handovers != 1 {
+			t.Errorf("got %+v", st)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if want := []string{"admit", "admit", "dial", "dial", "done <nil>"}; !slices.Equal(log, want) {
+			t.Errorf("got %q, want %q", log, want)
+		}
+	})
 }

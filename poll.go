@@ -36,6 +36,13 @@ func (c *conn) Poll(on bool) bool {
 // needs to read by itself, and what waits behind a blocking command can fill up.
 func (c *conn) Polls() bool { return !c.apart.Load() }
 
+// Waits reports whether a reply is due to the client for certain.
+func (c *conn) Waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracker.ClientWaits()
+}
+
 // NetConn returns the transport: what NetDial has returned.
 func (c *conn) NetConn() net.Conn {
 	switch nc := c.upstream.get().(type) {

@@ -67,12 +67,9 @@ func (c *client) isQuiet() bool {
 	return !c.owed.Load() && time.Since(time.Unix(0, c.active.Load())) > quiet
 }
 
-func (c *client) serve() {
+// welcome has the client served.
+func (c *client) welcome() {
 	c.active.Store(time.Now().UnixNano())
-	var s *session
-	if c.proxy.hub != nil {
-		s = newSession(c, c.proxy.hub)
-	}
 	// Whoever reads or writes is woken by what ends the client.
 	c.unhook = context.AfterFunc(c.ctx, func() {
 		c.interrupt()
@@ -80,14 +77,21 @@ func (c *client) serve() {
 			c.seat.who.resume()
 		}
 	})
-	if s != nil {
-		s.leave(s.serve())
-	} else if err := c.carry(); err != errParked {
+	if c.proxy.hub != nil {
+		newSession(c, c.proxy.hub).welcome()
+	} else {
+		go c.serve()
+	}
+}
+
+// serve is for a client that gets an upstream of its own.
+func (c *client) serve() {
+	if err := c.carry(); err != errParked {
 		c.over(err)
 	}
 }
 
-// over is the end of serve.
+// over is the end of a client.
 func (c *client) over(err error) {
 	defer c.proxy.leave(c)
 	defer c.conn.Close()
@@ -116,7 +120,7 @@ func (c *client) carry() error {
 	}
 	c.owed.Store(true)
 	c.active.Store(time.Now().UnixNano())
-	upstream, err := c.proxy.upstreams.dial(c.ctx, c.watch)
+	upstream, begun, err := c.open(begun)
 	if err != nil {
 		if c.ctx.Err() != nil {
 			return errLeft
@@ -132,11 +136,32 @@ func (c *client) carry() error {
 		c.in = c.conn
 	}
 	c.proxy.limit(upstream)
-	r := &ride{client: c, line: newLine(upstream)}
-	c.commands.begin(upstream)
+	r := &ride{client: c, line: newLine(upstream), loop: c.proxy.nextLoop()}
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)
 	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
 	return r.goOn(begun)
+}
+
+// open returns an upstream, and what of begun is yet to be sent on it. A spare
+// that takes nothing of that has ended with nobody knowing: it is no error, and
+// nothing can have run.
+func (c *client) open(begun []byte) (upstream net.Conn, rest []byte, err error) {
+	u := c.proxy.upstreams
+	if spare := u.take(); spare != nil {
+		unhook := context.AfterFunc(c.ctx, func() { spare.Close() })
+		defer unhook()
+		c.commands.begin(spare)
+		c.asksNow()
+		if n, err := spare.Write(begun); n > 0 || err == nil {
+			c.up.Add(uint64(n))
+			return spare, begun[n:], nil // an error is met again
+		}
+		spare.Close()
+	}
+	if upstream, err = u.open(c.ctx, u.patience(), c.watch); err == nil {
+		c.commands.begin(upstream)
+	}
+	return upstream, begun, err
 }
 
 // watch reads what the client sends before it has an upstream. The channel is
@@ -215,15 +240,20 @@ func (c *client) carryDown(upstream *line, come []byte) error {
 			if c.restore(upstream) {
 				continue
 			}
-			if err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-				err = errUpstream
-			}
-			return err
+			return upstreamEnded(err)
 		}
 		if err := c.give(b); err != nil {
 			return err
 		}
 	}
+}
+
+// upstreamEnded is why a client ends whose upstream did, with err.
+func upstreamEnded(err error) error {
+	if err == io.EOF || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return errUpstream
+	}
+	return err
 }
 
 // give writes replies to the client.

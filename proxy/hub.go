@@ -76,7 +76,6 @@ type hub struct {
 	maxReply   int64
 	slots      []slot // first those of RESP2, then as many of RESP3
 	next       atomic.Uint32
-	loop       *loop // of the proxy
 
 	stalled atomic.Int64 // when a client was last closed for reading nothing, as Unix nanoseconds
 
@@ -87,7 +86,8 @@ type hub struct {
 
 // slot is the place of a pipe.
 type slot struct {
-	proto   int // that its pipe speaks
+	proto   int   // that its pipe speaks
+	loop    *loop // of the pipe, and of those who use it
 	mu      sync.Mutex
 	pipe    *pipe // nil if there is none
 	dialing *dialing
@@ -109,15 +109,15 @@ type returnedUpstream struct {
 func newHub(p *Proxy) *hub {
 	n := p.Pipes
 	if n <= 0 {
-		n = defaultPipes
+		n = max(defaultPipes, len(p.loops))
 	}
-	h := &hub{proxy: p, loop: p.loop, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
+	h := &hub{proxy: p, limit: p.ReplyTimeout, slots: make([]slot, 2*n)}
 	h.maxRequest, h.maxReply = int(min(maxRequest, bound(p.MaxCommand))), bound(p.MaxReply)
 	if h.limit == 0 {
 		h.limit = defaultReplyTimeout
 	}
 	for i := range h.slots {
-		h.slots[i].proto = 2 + i/n
+		h.slots[i].proto, h.slots[i].loop = 2+i/n, p.loops.of(i%n)
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
@@ -135,6 +135,17 @@ func (h *hub) slotFor(i, proto int) int {
 
 // get returns the pipe of a slot, and opens it if there is none.
 func (h *hub) get(ctx context.Context, i int) (*pipe, error) { return h.pipeOf(ctx, &h.slots[i]) }
+
+// ready returns the pipe of a slot, or nil if there is none just now.
+func (h *hub) ready(i int) *pipe {
+	s := &h.slots[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pipe == nil || s.pipe.hasEnded() {
+		return nil
+	}
+	return s.pipe
+}
 
 func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 	for {
@@ -163,20 +174,22 @@ func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 
 // open opens a pipe, for all who wait for it.
 func (h *hub) open(s *slot, d *dialing) {
-	conn, err := h.proxy.upstreams.dial(h.ctx, nil)
-	if err != nil {
-		err = h.refused(err)
-	} else if s.proto == 3 {
-		if err = exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1); err != nil {
-			conn.Close()
-			err = &upstreamError{err}
+	conn, err := h.proxy.upstreams.prepared(h.ctx, func(conn net.Conn) error {
+		if s.proto == 2 {
+			return nil
 		}
+		return exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1)
+	})
+	if errors.Is(err, errRefused) {
+		err = &upstreamError{err} // which is no reason to count it: it can be opened
+	} else if err != nil {
+		err = h.refused(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dialing = nil
 	if d.err = err; err == nil {
-		s.pipe = newPipe(conn, h.loop, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
+		s.pipe = newPipe(conn, s.loop, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
 		if h.isClosed() {
 			s.pipe.close()
 		}
@@ -234,17 +247,14 @@ func (h *hub) own(ctx context.Context, w *settings) (net.Conn, error) {
 		if r == nil {
 			break
 		}
-		if (time.Since(r.since) < maxTrust || alive(r.conn)) && w.settle(r.conn, r.left, h.proxy.Dialer.ClientName) == nil {
+		// Nobody has read from it.
+		trusted := time.Since(r.since) < maxTrust && heard(r.conn) == nil
+		if (trusted || alive(r.conn)) && w.settle(r.conn, r.left, h.proxy.Dialer.ClientName) == nil {
 			return r.conn, nil
 		}
 		r.conn.Close()
 	}
-	conn, err := h.proxy.upstreams.dial(ctx, nil)
-	if err == nil {
-		if err = w.settle(conn, handed{proto: 2}, ""); err != nil {
-			conn.Close()
-		}
-	}
+	conn, err := h.proxy.upstreams.prepared(ctx, func(conn net.Conn) error { return w.settle(conn, handed{proto: 2}, "") })
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

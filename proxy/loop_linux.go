@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // loop serves many connections with one goroutine, all those that something has
@@ -25,6 +26,7 @@ type loop struct {
 	seats map[int32]place
 
 	// Of the loop's goroutine.
+	now     time.Time         // of this turn
 	plain   [largeBuffer]byte // for what a turn reads
 	wire    [largeBuffer]byte // for the same beneath TLS
 	touched []*pipe
@@ -37,6 +39,7 @@ type seat struct {
 	loop *loop
 	who  sitter
 	free atomic.Bool // it is in the loop, and nobody is at it
+	late bool        // it is in loop.again; of the loop's goroutine
 
 	mu    sync.Mutex // guards the rest
 	socks [2]*socket
@@ -56,6 +59,10 @@ type sitter interface {
 	// turn does what can be done for the socket without waiting. It reports
 	// whether the sitter stays.
 	turn(l *loop, sock int, events uint32) bool
+
+	// quits ends a sitter that does not stay, if there is nothing left to do but
+	// that. It reports whether it has. It must not wait.
+	quits() bool
 
 	// leaves reports whether the sitter is to leave, whatever comes.
 	leaves() bool
@@ -235,6 +242,15 @@ func (l *loop) touch(p *pipe) {
 	}
 }
 
+// later gives a seat another turn that has not read everything. It has one at a
+// time, or one that events come for meanwhile would have more and more.
+func (l *loop) later(s *seat) {
+	if !s.late {
+		s.late = true
+		l.again = append(l.again, s)
+	}
+}
+
 func (l *loop) run() {
 	defer close(l.over)
 	defer syscall.Close(l.wake[0])
@@ -250,8 +266,10 @@ func (l *loop) serve(epoll int) {
 		if err != nil {
 			return
 		}
+		l.now = time.Now()
 		again, l.again = l.again, again[:0]
-		for _, s := range again {
+		for i, s := range again {
+			again[i], s.late = nil, false
 			l.handle(s, 0, 0)
 		}
 		for _, e := range events[:n] {
@@ -299,6 +317,12 @@ func (l *loop) handle(s *seat, sock int, events uint32) {
 		return // somebody has just claimed it
 	}
 	stays := s.who.turn(l, sock, events)
+	if !stays {
+		s.leave()
+		if s.who.quits() {
+			return
+		}
+	}
 	s.free.Store(true)
 	if !stays || s.who.leaves() {
 		s.evict()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,7 +105,16 @@ func TestIdleClientsNeedNoGoroutine(t *testing.T) {
 }
 
 func TestClientsLeaveTheLoopAndComeBack(t *testing.T) {
-	s := overSockets(t)
+	for _, loops := range []int{1, 3} {
+		t.Run(strconv.Itoa(loops)+" loops", func(t *testing.T) {
+			proxy.SetLoops(t, loops)
+			leaveAndComeBack(overSockets(t))
+		})
+	}
+}
+
+func leaveAndComeBack(s *sockets) {
+	t := s.T
 	var all sync.WaitGroup
 	for i := range 8 {
 		c := s.connect()
@@ -159,9 +169,7 @@ func TestCloseEndsClientsOfTheLoop(t *testing.T) {
 	if _, err := c.r.ReadFrame(); err != io.EOF {
 		t.Errorf("got %v, want the end", err)
 	}
-	if n := goroutines("proxy.(*loop)"); n != 0 {
-		t.Errorf("got %d goroutines of loops", n)
-	}
+	s.becomes("no goroutine of a loop", func() bool { return goroutines("proxy.(*loop)") == 0 })
 }
 
 func TestShutdownEndsClientsOfTheLoop(t *testing.T) {
@@ -181,7 +189,45 @@ func TestShutdownEndsClientsOfTheLoop(t *testing.T) {
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("clients that are owed nothing were waited for: %v", err)
 	}
-	if n := goroutines("proxy.(*loop)"); n != 0 {
-		t.Errorf("got %d goroutines of loops", n)
+	s.becomes("no goroutine of a loop", func() bool { return goroutines("proxy.(*loop)") == 0 })
+}
+
+// filtered is a connection that is more than its socket.
+type filtered struct {
+	*net.UnixConn
+	up, down atomic.Int64
+}
+
+func (f *filtered) Read(p []byte) (int, error) {
+	n, err := f.UnixConn.Read(p)
+	f.down.Add(int64(n))
+	return n, err
+}
+
+func (f *filtered) Write(p []byte) (int, error) {
+	f.up.Add(int64(len(p)))
+	return f.UnixConn.Write(p)
+}
+
+// What the caller of the proxy has put around a socket is not gone around.
+func TestWrappedSockets(t *testing.T) {
+	for _, mode := range []proxy.Upstreams{proxy.UpstreamsDedicated, proxy.UpstreamsShared} {
+		var f *filtered
+		socket := realRedis(t)
+		p := &proxy.Proxy{Upstreams: mode}
+		s := &sockets{t, p, realDoor(t, p, func() (net.Conn, error) {
+			c, err := net.Dial("unix", socket)
+			if err == nil {
+				f = &filtered{UnixConn: c.(*net.UnixConn)}
+			}
+			return f, err
+		})}
+		c := s.connect()
+		s.do(c, "+OK\r\n", "SET", "k", "v")
+		up, down := f.up.Load(), f.down.Load()
+		s.do(c, "$1\r\nv\r\n", "GET", "k")
+		if up == f.up.Load() || down == f.down.Load() {
+			t.Errorf("%v: %d, %d bytes went through it", mode, f.up.Load()-up, f.down.Load()-down)
+		}
 	}
 }

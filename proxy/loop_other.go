@@ -4,12 +4,13 @@ package proxy
 
 import (
 	"net"
+	"time"
 
 	"github.com/entraredis/entraredis"
 )
 
 // loop is there on Linux only: elsewhere each client has goroutines.
-type loop struct{}
+type loop struct{ now time.Time }
 
 // seat is the place of a client in a loop.
 type seat struct{ who interface{ resume() } }

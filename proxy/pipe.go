@@ -17,6 +17,11 @@ const (
 	maxPending = 1 << 20 // bytes that wait to be written
 	maxDue     = 1 << 15 // commands without a reply
 
+	// muchPending is what is worth a write of its own, in bytes: Redis works on
+	// it while the loop reads from other clients. It reads no more at a time than
+	// twice that.
+	muchPending = 8 << 10
+
 	// maxAtOnce is what the send buffer of a socket and the receive buffer of
 	// the other side take together at least, in bytes.
 	maxAtOnce = 32 << 10
@@ -106,15 +111,16 @@ func (p *pipe) submit(to *session, commands []byte, n int) error {
 	return nil
 }
 
-// trySubmit is submit if that need not wait. writeSoon has to follow.
-func (p *pipe) trySubmit(to *session, commands []byte, n int) bool {
+// trySubmit is submit if that need not wait. writeSoon has to follow, at once if
+// much has gathered.
+func (p *pipe) trySubmit(to *session, commands []byte, n int) (taken, much bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.broken != nil || !p.hasRoom() {
-		return false
+		return false, false
 	}
 	p.take(to, commands, n)
-	return true
+	return true, len(p.pending) >= muchPending
 }
 
 func (p *pipe) hasRoom() bool { return len(p.pending) < maxPending && p.due < maxDue }
@@ -175,14 +181,17 @@ func (p *pipe) writeSoon() {
 
 // writeBatch writes what has gathered; with the lock held, but not meanwhile.
 func (p *pipe) writeBatch() {
-	batch := p.pending
+	batch, n := p.pending, 0
+	for _, w := range p.waiting {
+		n += w.n
+	}
 	p.pending, p.spare = p.spare[:0], nil
 	p.sent = append(p.sent, p.waiting...)
 	p.waiting = p.waiting[:0]
 	p.writing = true
 	p.room.Broadcast()
 	p.mu.Unlock()
-	_, err := p.conn.Write(batch)
+	err := p.send(batch, n)
 	p.mu.Lock()
 	p.writing, p.stuck = false, p.patient && p.polled.isBehind()
 	if !p.patient {
@@ -196,6 +205,20 @@ func (p *pipe) writeBatch() {
 		p.fail(err)
 		p.conn.SetReadDeadline(time.Now().Add(lastWords))
 	}
+}
+
+// send writes n commands, of which the connection need not find out that they
+// are stateless.
+func (p *pipe) send(batch []byte, n int) error {
+	var err error
+	if c, ok := p.conn.(interface {
+		WritePlain([]byte, int) (int, error)
+	}); ok {
+		_, err = c.WritePlain(batch, n)
+	} else {
+		_, err = p.conn.Write(batch)
+	}
+	return err
 }
 
 // endPatience waits until nobody counts on writing not to wait.
@@ -381,6 +404,14 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 	f := &r.parcels[0]
 	replies, limit := 0, f.to.hub.maxReply
 	for n < len(b) && f.n > 0 && (!r.replies.AtBoundary() || b[n] != '>') {
+		if r.replies.AtBoundary() {
+			if k, whole := r.replies.Run(b[n:], f.n, limit); k > 0 {
+				n += k
+				f.n -= whole
+				replies += whole
+				continue
+			}
+		}
 		k, done, err := r.replies.Next(b[n:])
 		if err != nil {
 			return 0, err

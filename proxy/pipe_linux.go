@@ -42,7 +42,13 @@ func (p *pipe) turn(l *loop, _ int, events uint32) bool {
 	}
 	t.lend(l.wire[:])
 	defer t.takeBack()
-	defer p.reader.flush()
+	stays := p.readNow(l)
+	p.reader.flush()
+	return stays && len(p.reader.slow) == 0
+}
+
+// readNow reads as much as one turn may. It reports whether the pipe goes on.
+func (p *pipe) readNow(l *loop) bool {
 	for range maxRecords {
 		n, err := p.conn.Read(l.plain[:])
 		if err == os.ErrDeadlineExceeded {
@@ -51,13 +57,15 @@ func (p *pipe) turn(l *loop, _ int, events uint32) bool {
 		if err == nil {
 			err = p.got(l.plain[:n])
 		}
-		if p.failed = err; err != nil || len(p.reader.slow) > 0 {
+		if p.failed = err; err != nil {
 			return false
 		}
 	}
-	l.again = append(l.again, &p.seat)
+	l.later(&p.seat)
 	return true
 }
+
+func (p *pipe) quits() bool { return false }
 
 func (p *pipe) leaves() bool { return p.hasEnded() }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,8 +19,8 @@ import (
 // be set; the fields must not be changed once Serve was called. It is safe for
 // concurrent use and must not be copied.
 type Proxy struct {
-	// Dialer opens the upstream connections. Its ClientAuth and NetDial are set
-	// by the proxy, NetDial to what it was and more, so it must be the proxy's
+	// Dialer opens the upstream connections. Its ClientAuth, Admit and NetDial are
+	// set by the proxy, NetDial to what it was and more, so it must be the proxy's
 	// own.
 	Dialer *entraredis.Dialer
 
@@ -56,7 +58,8 @@ type Proxy struct {
 	// MaxDials bounds the upstreams that are being opened at a time, so that a
 	// thousand clients behind a failover do not become a thousand handshakes at
 	// once. The others wait for their turn, in the order in which they came, up
-	// to Dialer.ConnectTimeout. While the cache cannot be reached they dial one
+	// to Dialer.ConnectTimeout; a RESP2 subscriber that is handed over to another
+	// upstream lets clients go first, and waits for as long as its token lasts. While the cache cannot be reached they dial one
 	// at a time, with pauses of 50 ms to 2 s. Zero: 16; negative: no bound.
 	MaxDials int
 
@@ -74,7 +77,7 @@ type Proxy struct {
 	Upstreams Upstreams
 
 	// Pipes is how many upstreams are shared, unless Upstreams is
-	// UpstreamsDedicated. Zero: 2.
+	// UpstreamsDedicated. Zero: 2, or half of GOMAXPROCS if that is more.
 	Pipes int
 
 	// ReplyTimeout bounds how long a shared upstream may be silent while replies
@@ -95,10 +98,11 @@ type Proxy struct {
 	once      sync.Once
 	log       *slog.Logger
 	upstreams *upstreams
-	loop      *loop
-	hub       *hub       // nil if nothing is shared
-	spares    sync.Once  // they are kept
-	mu        sync.Mutex // guards the rest
+	loops     loops
+	rides     atomic.Uint32 // so far
+	hub       *hub          // nil if nothing is shared
+	spares    sync.Once     // they are kept
+	mu        sync.Mutex    // guards the rest
 	clients   map[*client]struct{}
 	doors     map[net.Listener]struct{}
 	draining  bool
@@ -208,7 +212,8 @@ func (p *Proxy) init() {
 		p.mu.Lock() // for Stats, which may be called at any time
 		defer p.mu.Unlock()
 		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
-		p.upstreams, p.loop = newUpstreams(p), newLoop()
+		p.upstreams, p.loops = newUpstreams(p), newLoops()
+		p.Dialer.Admit = p.upstreams.admit
 		if p.Upstreams != UpstreamsDedicated {
 			p.hub = newHub(p)
 		}
@@ -217,6 +222,14 @@ func (p *Proxy) init() {
 
 func (p *Proxy) permits(username, password []byte) bool {
 	return p.Auth == nil || p.Auth(username, password)
+}
+
+// Check opens an upstream, up to authentication, and closes it. It takes its
+// turn with the others, see MaxDials. Errors are those of the Dialer and, if ctx
+// ends first, ctx's, with what it waited for.
+func (p *Proxy) Check(ctx context.Context) error {
+	p.init()
+	return p.upstreams.check(ctx)
 }
 
 // Serve accepts clients from l until Shutdown, Close or an error of l, and
@@ -240,7 +253,7 @@ func (p *Proxy) Serve(l net.Listener) error {
 		if err == nil {
 			pause = 0
 			if cl := p.admit(c); cl != nil {
-				go cl.serve()
+				cl.welcome()
 			}
 			continue
 		}
@@ -311,6 +324,9 @@ func (p *Proxy) admit(c net.Conn) *client {
 	return cl
 }
 
+// nextLoop returns a loop for a client with an upstream of its own.
+func (p *Proxy) nextLoop() *loop { return p.loops.of(int(p.rides.Add(1) & math.MaxInt32)) }
+
 // leave is the end of a client.
 func (p *Proxy) leave(c *client) {
 	p.mu.Lock()
@@ -342,7 +358,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		select {
 		case <-left:
 			p.closeHub()
-			p.loop.close()
+			p.loops.close()
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -381,7 +397,7 @@ func (p *Proxy) Close() error {
 	}
 	p.closeHub()
 	<-left
-	p.loop.close()
+	p.loops.close()
 	p.upstreams.keepers.Wait()
 	return nil
 }

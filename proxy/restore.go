@@ -71,23 +71,28 @@ func (c *client) restore(l *line) bool {
 			return false
 		}
 	}
-	next, err := c.redial()
-	if err != nil {
+	var unlike error // of Restore
+	next, err := c.redial(func(next net.Conn) error {
+		unhook := context.AfterFunc(c.ctx, func() { next.Close() })
+		unlike = state.Restore(next, func(b []byte) error {
+			n, err := c.conn.Write(b)
+			c.down.Add(uint64(n))
+			return err
+		})
+		if !unhook() && unlike == nil {
+			unlike = net.ErrClosed
+		}
+		return unlike
+	})
+	switch {
+	case err != nil && err == unlike:
+		c.proxy.log.Debug("upstream of an idle client is not replaced", "client", remote(c.conn), "cache", c.proxy.Addr, "error", err)
+		return false
+	case err != nil:
 		if c.ctx.Err() == nil && err != errDraining {
 			c.proxy.count(func(s *Stats) { s.dialFailed(err) })
 			c.proxy.log.Warn("upstream of an idle client is not replaced", "client", remote(c.conn), "cache", c.proxy.Addr, "error", err)
 		}
-		return false
-	}
-	unhook := context.AfterFunc(c.ctx, func() { next.Close() })
-	err = state.Restore(next, func(b []byte) error {
-		n, err := c.conn.Write(b)
-		c.down.Add(uint64(n))
-		return err
-	})
-	if !unhook() || err != nil {
-		next.Close()
-		c.proxy.log.Debug("upstream of an idle client is not replaced", "client", remote(c.conn), "cache", c.proxy.Addr, "error", err)
 		return false
 	}
 	c.proxy.limit(next)
@@ -104,10 +109,10 @@ func (c *client) restore(l *line) bool {
 }
 
 // redial tries for as long as a new client would wait for its turn.
-func (c *client) redial() (net.Conn, error) {
+func (c *client) redial(prepare func(net.Conn) error) (net.Conn, error) {
 	u := c.proxy.upstreams
 	for end := time.Now().Add(u.patience()); ; {
-		conn, err := u.dial(c.ctx, nil)
+		conn, err := u.prepared(c.ctx, prepare)
 		if err == nil || reachable(c.ctx, err) != unreached || time.Now().After(end) {
 			return conn, err
 		}

@@ -5,6 +5,7 @@ package proxy
 type ride struct {
 	*client
 	line   *line
+	loop   *loop
 	unhook func() bool // from ctx
 
 	// Of whoever has the ride: its goroutine, or the loop.
@@ -12,6 +13,7 @@ type ride struct {
 	out    []byte  // replies that the client has not taken
 	more   bool    // there may be more of them, which have been read below
 	lost   error   // what reading from upstream ended with
+	left   bool    // the client sends no more
 }
 
 // goOn carries, begun first. It returns errParked if the ride is the loop's now.
@@ -27,11 +29,14 @@ func (r *ride) goOn(begun []byte) error {
 func (r *ride) resume() {
 	r.stand()
 	var err error
-	if r.lost != nil && len(r.out) == 0 && r.client.restore(r.line) {
+	switch {
+	case r.lost == nil || len(r.out) > 0:
+		err = r.arrive(r.carry(nil))
+	case r.client.restore(r.line):
 		r.lost = nil
 		err = r.goOn(nil)
-	} else {
-		err = r.arrive(r.carry(nil))
+	default:
+		err = r.arrive(upstreamEnded(r.lost))
 	}
 	if err != errParked {
 		r.client.over(err)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -24,7 +25,7 @@ func (r *ride) park(begun []byte) (rest []byte, parked bool) {
 	if r.polled == nil || !r.polled.begin(&r.seat, upstreamSock) {
 		return begun, false
 	}
-	if in.detach() && r.polled.tried.detach() && r.proxy.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
+	if in.detach() && r.polled.tried.detach() && r.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
 		stays := len(begun) == 0 || r.send(begun)
 		begun = nil
 		if stays {
@@ -48,6 +49,15 @@ func (r *ride) stand() {
 }
 
 // leaves reports whether the ride is to leave the loop.
+// quits ends a ride whose client has left and is owed nothing.
+func (r *ride) quits() bool {
+	if !r.left || r.lost != nil || len(r.out) > 0 || r.polled.conn.Waits() {
+		return false
+	}
+	r.client.over(r.arrive(errLeft))
+	return true
+}
+
 func (r *ride) leaves() bool { return r.ctx.Err() != nil }
 
 // turn carries what has come at one of the sockets, as far as the other takes it.
@@ -60,8 +70,8 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 	case sock == clientSock:
 		if events&pollOut != 0 {
 			n := socketOf(r.conn).tryWrite(r.out)
-			r.took(n)
-			if r.out = r.out[n:]; len(r.out) == 0 {
+			r.out = r.out[n:]
+			if r.took(n); len(r.out) == 0 {
 				r.out = nil
 				again = r.more
 			}
@@ -83,6 +93,7 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 func (r *ride) receive(l *loop) bool {
 	n, err := socketOf(r.conn).tryRead(l.plain[:])
 	if err != nil {
+		r.left = err == io.EOF
 		return false // which is met again
 	}
 	return n == 0 || r.send(l.plain[:n])
@@ -111,10 +122,10 @@ func (r *ride) deliver(l *loop) bool {
 		if r.more = err == nil; n > 0 {
 			r.handed(time.Now())
 			k := socketOf(r.conn).tryWrite(l.plain[:n])
-			r.took(k)
 			if k < n {
 				r.out = slices.Clone(l.plain[k:n])
 			}
+			r.took(k)
 		}
 		if err != nil && err != os.ErrDeadlineExceeded {
 			r.lost = err
@@ -124,7 +135,7 @@ func (r *ride) deliver(l *loop) bool {
 			return true
 		}
 	}
-	l.again = append(l.again, &r.seat)
+	l.later(&r.seat)
 	return true
 }
 
@@ -132,10 +143,10 @@ func (r *ride) deliver(l *loop) bool {
 // record.
 const minRead = 16 << 10
 
-// took notes that the client has taken something.
+// took notes that the client has taken something, and left r.out.
 func (r *ride) took(n int) {
 	r.down.Add(uint64(n))
-	r.owed.Store(false)
+	r.owed.Store(len(r.out) > 0)
 	r.active.Store(time.Now().UnixNano())
 }
 

@@ -89,8 +89,9 @@ func (s *session) submit(commands []byte, n int) error {
 	s.bytes += len(commands)
 	s.mu.Unlock()
 	s.client.owed.Store(true)
-	s.asks(time.Now())
-	s.submitted(len(commands), n)
+	now := time.Now()
+	s.asks(now)
+	s.submitted(len(commands), n, now)
 	for {
 		if s.pipe == nil {
 			var err error
@@ -142,22 +143,27 @@ func (s *session) trySubmit(commands []byte, n int, l *loop) bool {
 	s.bytes += len(commands)
 	s.mu.Unlock()
 	s.client.owed.Store(true) // before the reply can have come
-	s.asks(time.Now())
-	if !s.pipe.trySubmit(s, commands, n) {
+	s.asks(l.now)
+	taken, much := s.pipe.trySubmit(s, commands, n)
+	if !taken {
 		s.mu.Lock()
 		s.owed -= n
 		s.bytes -= len(commands)
 		s.mu.Unlock()
 		return false
 	}
-	s.submitted(len(commands), n)
-	l.touch(s.pipe)
+	s.submitted(len(commands), n, l.now)
+	if much {
+		s.pipe.writeSoon()
+	} else {
+		l.touch(s.pipe)
+	}
 	return true
 }
 
 // submitted notes that the client has sent something.
-func (s *session) submitted(size, n int) {
-	s.active.Store(time.Now().UnixNano())
+func (s *session) submitted(size, n int, now time.Time) {
+	s.active.Store(now.UnixNano())
 	s.up.Add(uint64(size))
 	s.commands.add(n)
 	s.shared = true

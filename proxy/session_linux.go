@@ -6,7 +6,7 @@ func (s *session) park() bool {
 	if s.socket == nil || !s.toSeat() {
 		return false
 	}
-	if s.socket.detach() && s.hub.loop.sit(&s.seat, s, s.socket) {
+	if s.socket.detach() && s.hub.slots[s.slot].loop.sit(&s.seat, s, s.socket) {
 		s.mu.Lock()
 		s.listen() // for replies that have come since
 		s.mu.Unlock()
@@ -63,3 +63,16 @@ func (s *session) turn(l *loop, _ int, events uint32) bool {
 }
 
 func (s *session) leaves() bool { return s.ctx.Err() != nil }
+
+// quits ends a client that is owed nothing and has left: it needs no goroutine for
+// that.
+func (s *session) quits() bool {
+	s.mu.Lock()
+	done := s.ended && s.owed == 0 && s.unread() == 0 && len(s.in.bytes()) == 0
+	s.mu.Unlock()
+	if done {
+		s.abandon()
+		s.leave(errLeft)
+	}
+	return done
+}

@@ -11,17 +11,33 @@ var errParked = errors.New("parked")
 
 const replyNoWait = "-ERR entraredis: WAIT and WAITAOF are about what was written on the same connection, and this client's writes went over a shared one; use dedicated upstreams\r\n"
 
-// serve does all there is to do for the client, and returns why it ended.
-func (s *session) serve() error {
+// welcome has the client served: by the loop from the beginning if it can, which
+// spares those that stay only for a moment a goroutine.
+func (s *session) welcome() {
 	if s.proxy.Auth != nil {
-		begun, err := s.greet()
-		if err != nil {
-			return err
-		}
-		s.in.set(begun)
+		go s.serve()
+		return
 	}
+	s.connected()
+	if s.pipe = s.hub.ready(s.slot); s.pipe == nil || !s.park() {
+		go func() { s.leave(s.goOn()) }()
+	}
+}
+
+// serve is for a client that has to say first who it is.
+func (s *session) serve() {
+	begun, err := s.greet()
+	if err != nil {
+		s.leave(err)
+		return
+	}
+	s.in.set(begun)
+	s.connected()
+	s.leave(s.goOn())
+}
+
+func (s *session) connected() {
 	s.proxy.log.Debug("client connected", "client", remote(s.conn), "cache", s.proxy.Addr)
-	return s.goOn()
 }
 
 // goOn carries for a client that has been greeted. It returns errParked if the
@@ -50,7 +66,7 @@ func (s *session) goOn() error {
 	return err
 }
 
-// leave is the end of serve and resume.
+// leave is the end of goOn.
 func (s *session) leave(err error) {
 	if err != errParked {
 		s.in.release()

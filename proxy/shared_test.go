@@ -228,6 +228,17 @@ type upstreams struct {
 type upstream struct {
 	net.Conn
 	frozen chan struct{} // Read waits for it, if not nil
+	mortal atomic.Bool   // it ends at the next write
+	died   atomic.Bool   // and has
+}
+
+func (u *upstream) Write(p []byte) (int, error) {
+	if u.mortal.Load() {
+		u.died.Store(true)
+		u.Conn.Close()
+		return 0, errors.New("broken pipe")
+	}
+	return u.Conn.Write(p)
 }
 
 func (u *upstream) Read(p []byte) (int, error) {

@@ -1,10 +1,10 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -16,65 +16,87 @@ func (s *socket) detach() bool {
 	if s.closed || s.conn == nil {
 		return !s.closed
 	}
-	fd, errno := -1, syscall.Errno(0)
-	err := s.raw.Control(func(old uintptr) {
-		var n uintptr
-		if n, _, errno = syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0); errno == 0 {
-			fd = int(n)
-		}
-	})
-	if err != nil || errno != 0 {
+	fd := -1
+	if err := s.raw.Control(func(old uintptr) { fd = duplicate(old) }); err != nil || fd < 0 {
 		return false
 	}
-	// While it waits, the runtime does not poll the file.
-	syscall.SetNonblock(fd, false)
-	s.file, s.fd = os.NewFile(uintptr(fd), "socket"), fd
-	syscall.SetNonblock(fd, true)
+	s.fd = fd
 	s.conn.Close() // the connection lives on in the copy
 	s.conn, s.raw = nil, nil
 	return true
 }
 
-// How often and how soon attach tries again for want of a file descriptor.
-const (
-	attachTries = 200
-	attachPause = 10 * time.Millisecond
-)
-
-// attach is the inverse of detach. It closes the socket if it cannot be: then
-// there has been no file descriptor for two seconds.
-func (s *socket) attach() {
-	for range attachTries {
-		if s.tryAttach() {
-			return
-		}
-		time.Sleep(attachPause)
+// duplicate returns another descriptor of the same socket, or -1.
+func duplicate(fd uintptr) int {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return -1
 	}
-	s.Close()
+	return int(n)
 }
 
-func (s *socket) tryAttach() bool {
+// attach is the inverse of detach.
+func (s *socket) attach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.fd < 0 {
-		return true
+		return
 	}
-	c, err := net.FileConn(s.file) // which takes a copy
-	if err != nil {
-		return false
+	c := file{os.NewFile(uintptr(s.fd), "socket")}
+	s.conn, s.fd = c, -1
+	var err error
+	if s.raw, err = c.SyscallConn(); err == nil {
+		err = c.SetReadDeadline(s.until[0])
 	}
-	s.file.Close()
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
+	if err == nil {
+		err = c.SetWriteDeadline(s.until[1])
+	}
+	if err != nil { // the system lets the runtime poll no more
+		s.closed = true
 		c.Close()
-		s.closed, s.file, s.fd = true, nil, -1
-		return true
 	}
-	s.conn, s.raw, s.file, s.fd = c, raw, nil, -1
-	c.SetReadDeadline(s.until[0])
-	c.SetWriteDeadline(s.until[1])
-	return true
 }
+
+// file is a socket as a connection. One of package net would be a copy, for
+// which there may be no file descriptor, with its options set anew.
+type file struct{ *os.File }
+
+func (f file) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	return n, bareError(err)
+}
+
+func (f file) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, bareError(err)
+}
+
+// bareError returns an error of a file as one of package net: TLS takes no other
+// for one that passes.
+func bareError(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		err = e.Err
+	}
+	if err == os.ErrClosed {
+		return net.ErrClosed
+	}
+	return err
+}
+
+func (f file) CloseWrite() error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := raw.Control(func(fd uintptr) { err = syscall.Shutdown(int(fd), syscall.SHUT_WR) }); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+// The socket knows its addresses itself.
+func (file) LocalAddr() net.Addr  { return nil }
+func (file) RemoteAddr() net.Addr { return nil }
 
 func (s *socket) control(f func(fd int)) {
 	s.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -22,8 +21,7 @@ type socket struct {
 	mu      sync.Mutex // guards the rest; held across tries
 	conn    net.Conn   // nil while detached
 	raw     syscall.RawConn
-	file    *os.File // while detached
-	fd      int      // of file; -1 while attached
+	fd      int // while detached; -1 otherwise
 	closed  bool
 	until   [2]time.Time // deadlines for reads and writes
 	in, out attempt
@@ -42,8 +40,14 @@ func socketOf(c net.Conn) *socket {
 	if s, ok := c.(*socket); ok {
 		return s
 	}
-	conn, ok := c.(syscall.Conn)
-	if !ok {
+	// Not of any other type: it may read and write in its own way.
+	var conn syscall.Conn
+	switch c := c.(type) {
+	case *net.TCPConn:
+		conn = c
+	case *net.UnixConn:
+		conn = c
+	default:
 		return nil
 	}
 	raw, err := conn.SyscallConn()
@@ -127,6 +131,9 @@ func (s *socket) read(get func() []byte, put func([]byte)) (b []byte, err error)
 	s.mu.Lock()
 	raw := s.raw
 	s.mu.Unlock()
+	if raw == nil {
+		return nil, net.ErrClosed // while it was detached
+	}
 	waitErr := raw.Read(func(fd uintptr) bool {
 		b = get()
 		var n int
@@ -201,7 +208,7 @@ func (s *socket) Close() error {
 		return net.ErrClosed
 	case s.fd >= 0:
 		s.closed = true
-		return s.file.Close()
+		return syscall.Close(s.fd)
 	}
 	s.closed = true
 	return s.conn.Close()

@@ -37,7 +37,8 @@ type spare struct {
 	handed chan bool // whether it could be given away; room for one
 }
 
-// take returns a spare, or nil if there is none that lives.
+// take returns a spare, or nil if there is none that lives, as far as can be
+// known without asking the cache.
 func (u *upstreams) take() net.Conn {
 	for {
 		u.mu.Lock()
@@ -108,14 +109,14 @@ func (u *upstreams) keepSpare(log *slog.Logger) {
 // why, and whether c had lasted long enough to answer a PING.
 func (u *upstreams) guard(c net.Conn) (lasted bool, err error) {
 	stop := context.AfterFunc(u.ctx, func() { c.Close() })
-	s := &spare{conn: c, handed: make(chan bool, 1)}
 	for {
+		s := &spare{conn: c, handed: make(chan bool, 1)}
 		err := u.lieReady(s)
 		if err == nil && !stop() {
 			err = net.ErrClosed
 		}
+		s.handed <- err == nil // nobody waits for it, unless s was taken
 		if err == nil {
-			s.handed <- true
 			return lasted, nil
 		}
 		if err == errUnproven {
@@ -124,15 +125,15 @@ func (u *upstreams) guard(c net.Conn) (lasted bool, err error) {
 				continue
 			}
 		}
-		s.handed <- false // nobody waits for it, unless s was taken
 		stop()
 		c.Close()
 		return lasted, err
 	}
 }
 
-// errUnproven says that a spare has been silent for sparePing.
-var errUnproven = errors.New("not heard of for a while")
+// errUnproven says that an upstream has been silent for sparePing, or that
+// something has come that its end may stand behind.
+var errUnproven = errors.New("not known to live")
 
 // lieReady offers s until it is taken, which is no error, or has ended, or is
 // to prove that it has not.
@@ -159,6 +160,10 @@ func (u *upstreams) lieReady(s *spare) error {
 		return err
 	case !taken:
 		return errUnproven
+	}
+	// The deadline may have woken the keeper in the place of what came.
+	if err := heard(s.conn); err != nil {
+		return err
 	}
 	return s.conn.SetReadDeadline(time.Time{})
 }

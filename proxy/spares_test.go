@@ -226,3 +226,63 @@ func TestSpareOverTLS(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 }
+
+// A spare that ends when nothing has been sent on it, or only what can be sent
+// again, is not its client's loss.
+func TestASpareThatEndsInAClientsHands(t *testing.T) {
+	shared := func(p *proxy.Proxy) { onePipe(p) }
+	for _, tt := range []struct {
+		name   string
+		change func(*proxy.Proxy)
+		before func(c *link, u *upstreams) // it is taken
+		spare  int                         // which of the upstreams it is
+		after  func(c *link)
+	}{
+		{"first command", nil, func(_ *link, u *upstreams) { u.at(0).mortal.Store(true) }, 0, func(c *link) { c.do("+PONG\r\n", "PING") }},
+		{"in place of another that ended", nil, func(c *link, u *upstreams) {
+			c.do("+OK\r\n", "SELECT", "3")
+			c.do("+OK\r\n", "SET", "k", "v")
+			synctest.Wait() // there is the next spare
+			u.at(1).mortal.Store(true)
+			u.at(0).Close()
+			synctest.Wait()
+		}, 1, func(c *link) { c.do("$1\r\nv\r\n", "GET", "k") }},
+		{"as a pipe, HELLO", shared, func(_ *link, u *upstreams) { u.at(0).mortal.Store(true) }, 0, func(c *link) {
+			c.send("HELLO", "3")
+			if got, err := c.r.ReadFrame(); err != nil || got[0] != '%' {
+				t.Errorf("got %q, %v", got, err)
+			}
+		}},
+		{"as a client's own, settings", shared, func(c *link, u *upstreams) {
+			c.do("+OK\r\n", "CLIENT", "SETNAME", "me")
+			synctest.Wait()
+			u.at(1).mortal.Store(true)
+		}, 1, func(c *link) {
+			c.do("+OK\r\n", "MULTI")
+			c.do("*0\r\n", "EXEC")
+			c.do("$2\r\nme\r\n", "CLIENT", "GETNAME")
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var u upstreams
+			within(t, func(p *proxy.Proxy) {
+				p.Spares = 1
+				if tt.change != nil {
+					tt.change(p)
+				}
+				u.watchAll(p)
+			}, func(d *door) {
+				synctest.Wait()
+				c := d.connect()
+				tt.before(c, &u)
+				tt.after(c)
+				if s := d.Stats(); s.SparesTaken == 0 || s.DialFailures != 0 || s.Clients != 1 {
+					t.Errorf("got %+v", s)
+				}
+				if spare := u.at(tt.spare); spare.mortal.Load() && !spare.died.Load() {
+					t.Error("nothing was tried on the spare")
+				}
+			})
+		})
+	}
+}

@@ -2,7 +2,7 @@ package proxy
 
 import "github.com/entraredis/entraredis/internal/commands"
 
-// maxKept is how many arguments of a command are looked at. No stateless
+// maxKept is how many arguments of a command are looked at. Hardly a stateless
 // command needs more to be told.
 const maxKept = 16
 

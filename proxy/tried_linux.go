@@ -52,6 +52,7 @@ type upstreamConn interface {
 	net.Conn
 	Poll(on bool) bool
 	Polls() bool
+	Waits() bool
 	NetConn() net.Conn
 }
 

@@ -66,7 +66,7 @@ func newUpstreams(p *Proxy) *upstreams {
 // waiter is a dial that has not begun.
 type waiter struct {
 	turn chan turn // gets one, with room for it
-	gone bool      // whoever it is for seems to have left
+	gone bool      // whoever it is for seems to have left, or has time
 }
 
 // turn is the permission to dial.
@@ -75,21 +75,38 @@ type turn struct {
 	probe    bool
 }
 
-// dial returns an upstream, a spare or a new one. If it has to wait for its
-// turn it calls waits, which returns a channel that is closed when whoever the
-// upstream is for seems to have left: others go first then. waits may be nil.
+// prepared returns an upstream behind what prepare has done to it. A spare for
+// which that fails may have ended with nobody knowing, so a new one takes its
+// place; errRefused is the cache's own word, and final. Beside errors of open
+// it returns those of prepare.
+func (u *upstreams) prepared(ctx context.Context, prepare func(net.Conn) error) (net.Conn, error) {
+	c := u.take()
+	for spare := c != nil; ; spare = false {
+		if c == nil {
+			var err error
+			if c, err = u.open(ctx, u.patience(), nil); err != nil {
+				return nil, err
+			}
+		}
+		err := prepare(c)
+		if err == nil {
+			return c, nil
+		}
+		c.Close()
+		if !spare || errors.Is(err, errRefused) || ctx.Err() != nil {
+			return nil, err
+		}
+		c = nil
+	}
+}
+
+// open returns a new upstream. If it has to wait for its turn, for patience at
+// most (zero is no bound), it calls waits, which returns a channel that is closed
+// when whoever the upstream is for seems to have left: others go first then.
+// waits may be nil.
 //
 // Errors are those of the Dialer, its last one if the cache did not come back
 // in time, and errDraining.
-func (u *upstreams) dial(ctx context.Context, waits func() <-chan struct{}) (net.Conn, error) {
-	if c := u.take(); c != nil {
-		return c, nil
-	}
-	return u.open(ctx, u.patience(), waits)
-}
-
-// open is dial without spares. patience bounds the wait for the turn, zero is
-// no bound.
 func (u *upstreams) open(ctx context.Context, patience time.Duration, waits func() <-chan struct{}) (net.Conn, error) {
 	// An issuer that is slow must not use up the turns.
 	if u.dialer.Source != nil {
@@ -182,6 +199,32 @@ func (u *upstreams) enter(ctx context.Context, patience time.Duration, waits fun
 			return turn{}, u.giveUp(w, u.tooLong(patience))
 		}
 	}
+}
+
+// admit is the Dialer's Admit: what it dials by itself takes turns with the
+// rest, and lets clients go first.
+func (u *upstreams) admit(ctx context.Context) (done func(error), err error) {
+	t, err := u.enter(ctx, 0, func() <-chan struct{} { return hasTime })
+	if err != nil {
+		return nil, err
+	}
+	return func(err error) { u.leave(t, reachable(ctx, err), err) }, nil
+}
+
+var hasTime = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// check opens an upstream and closes it. Where ctx ends before its turn comes
+// it says what stands in the way.
+func (u *upstreams) check(ctx context.Context) error {
+	began := time.Now()
+	c, err := u.open(ctx, u.patience(), nil)
+	if err != nil && err == ctx.Err() {
+		return fmt.Errorf("%w: %w", err, u.tooLong(time.Since(began).Round(time.Millisecond)))
+	}
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // giveUp takes w out of the queue, or gives back the turn that it was given at

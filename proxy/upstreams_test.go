@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/entraredis/entraredis/emulator"
 	"github.com/entraredis/entraredis/proxy"
 )
 
@@ -282,5 +283,94 @@ func TestCloseWhileClientsWait(t *testing.T) {
 		close(l.hold)
 		c[0].ended("")
 		<-closed
+	})
+}
+
+// Subscribers that are handed over to another upstream take turns with the
+// rest, and clients go first.
+func TestHandoversTakeTurns(t *testing.T) {
+	const n = 20
+	l := &line{}
+	within(t, func(p *proxy.Proxy) { p.MaxDials = 2; l.through(p) }, func(d *door) {
+		remove := d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "HELLO", Body: "ERR unknown command 'HELLO'"})
+		defer remove()
+		subscribers := make([]*link, n)
+		for i := range subscribers {
+			subscribers[i] = d.connect()
+			subscribers[i].do("*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "SUBSCRIBE", "c")
+		}
+		begun := l.dials()
+		hold := make(chan struct{})
+		l.mu.Lock()
+		l.hold = hold
+		l.mu.Unlock()
+		for range tokenLife / time.Second {
+			if s := d.Stats(); s.Dialing+s.DialsWaiting == n {
+				break
+			}
+			pass(time.Second)
+		}
+		if s := d.Stats(); s.Dialing != 2 || s.DialsWaiting != n-2 || l.dials() != begun+2 {
+			close(hold)
+			t.Fatalf("got %+v and %d dials, want 2 handovers at a time", s, l.dials()-begun)
+		}
+		// Two dials for each of the two, and then it is the client's turn.
+		c := d.connect()
+		c.send("PING")
+		synctest.Wait()
+		for range 4 {
+			hold <- struct{}{}
+			synctest.Wait()
+			if s := d.Stats(); s.Dialing > 2 {
+				t.Errorf("got %+v, want 2 at a time", s)
+			}
+		}
+		hold <- struct{}{}
+		c.want("+PONG\r\n")
+		close(hold)
+		synctest.Wait()
+		if s, h := d.Stats(), d.Dialer.Stats(); s.Dialing != 0 || s.DialsWaiting != 0 || h.Handovers != n || h.HandoverFailed != 0 {
+			t.Errorf("got %+v, %+v, want all handed over", s, h)
+		}
+		c.do(":20\r\n", "PUBLISH", "c", "m")
+		for _, s := range subscribers {
+			s.want("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n")
+		}
+	})
+}
+
+func TestChecksTakeTurns(t *testing.T) {
+	l := &line{}
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials = 1
+		l.hold = make(chan struct{})
+		l.through(p)
+	}, func(d *door) {
+		c := d.waiting(1)[0]
+		checked := make(chan error, 1)
+		go func() { checked <- d.Check(d.Context()) }()
+		synctest.Wait()
+		if s := d.Stats(); s.Dialing != 1 || s.DialsWaiting != 1 || l.dials() != 1 {
+			t.Errorf("got %+v and %d dials, want the check to wait", s, l.dials())
+		}
+		ctx, cancel := context.WithTimeout(d.Context(), 12*time.Second)
+		defer cancel()
+		err := d.Check(ctx)
+		if want := "context deadline exceeded: entraredis: cache:6380: cache does not answer: no turn to dial within 12s: 1 dials under way"; err == nil || err.Error() != want || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		close(l.hold)
+		if err := <-checked; err != nil {
+			t.Error(err)
+		}
+		c.want("+PONG\r\n")
+		d.away.Store(true)
+		if err := d.Check(d.Context()); err == nil || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("got %v", err)
+		}
+		synctest.Wait()
+		if s := d.Dialer.Stats(); s.Open != 1 {
+			t.Errorf("got %+v, want the client's upstream only", s)
+		}
 	})
 }

@@ -37,6 +37,15 @@ var memoryBars = map[string]float64{shared: 4, dedicated: 27}
 // redisShare is the most of Redis's CPU per command that shared upstreams may take, of that of direct TLS at 500 clients.
 const redisShare = 0.2
 
+// turnBar is how many times the latency beside a rotation that during one may be; 0 is any.
+type turnBar struct{ p99, p999 float64 }
+
+var turnBars = map[string]turnBar{
+	"re-AUTH 50/s, 1000 upstreams":   {1.3, 2},
+	"re-AUTH 17/s, 1000 upstreams":   {1.3, 2},
+	"rotation each 5s, 1000 clients": {p99: 1.5},
+}
+
 // verdicts are those of the bars whose case and path ran.
 func (r *report) verdicts() (all []verdict) {
 	byName := map[string]*table{}
@@ -76,6 +85,11 @@ func (r *report) verdicts() (all []verdict) {
 				most := memoryBars[name]
 				all = append(all, verdict{m.name + ", " + name, fmt.Sprintf("at most %.0f KiB", most), fmt.Sprintf("%.1f KiB", got), got <= most})
 			}
+		}
+	}
+	for _, t := range r.turnovers {
+		if b, ok := turnBars[t.name]; ok {
+			all = append(all, t.verdicts(b)...)
 		}
 	}
 	return all

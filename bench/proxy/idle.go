@@ -29,7 +29,7 @@ func (s idle) run(ctx context.Context, r *report, rounds int, names []string) er
 	if err := enoughFiles(s.clients); err != nil {
 		return err
 	}
-	w, err := newWorld(ctx)
+	w, err := newWorld(ctx, lasting, false)
 	if err != nil {
 		return err
 	}

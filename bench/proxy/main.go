@@ -48,7 +48,7 @@ func command() *cobra.Command {
 		Use:   "proxy",
 		Short: "entraredis proxy, HAProxy, stunnel and twemproxy against direct TLS",
 		Example: "  proxy --short\n  proxy --cases '^throughput 3B' --paths haproxy,shared\n" +
-			"  proxy --out results\n  proxy faults",
+			"  proxy --cases '^re-AUTH|^rotation' --strict\n  proxy --out results\n  proxy faults",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -25,6 +25,7 @@ var pathNames = []string{direct, plain, haproxy, stunnel, twemproxy, dedicated, 
 type path struct {
 	name  string
 	addr  string   // where a client connects
+	admin string   // where ours has its metrics
 	proxy *process // nil without one
 }
 
@@ -34,8 +35,8 @@ func (p path) ours() bool { return p.name == dedicated || p.name == shared || p.
 // authenticates says whether a client has to send its token itself.
 func (p path) authenticates() bool { return !p.ours() }
 
-// open starts what the path needs.
-func (w *world) open(ctx context.Context, name string) (p path, err error) {
+// open starts what the path needs, ours with more flags.
+func (w *world) open(ctx context.Context, name string, more ...string) (p path, err error) {
 	p.name = name
 	switch name {
 	case direct:
@@ -58,9 +59,14 @@ func (w *world) open(ctx context.Context, name string) (p path, err error) {
 	case twemproxy:
 		p.proxy, err = w.startPeer(ctx, p, "nutcracker", "nutcracker", fmt.Sprintf(twemproxyConfig, p.addr, w.plain), "-s", port(addrs[1]), "-c")
 	default:
-		p.proxy, err = start(ctx, name, w.env(), addrs, w.entraredis, "proxy", w.tls, "--listen", p.addr, "--admin", addrs[1],
-			"--credential", "environment", "--cache-ca-file", w.certFile, "--server-name", hostName, "--upstreams", name,
-			"--log-level", "warn")
+		p.admin = addrs[1]
+		cache, certified, ca := w.tls, hostName, w.certFile
+		if w.front {
+			cache, certified, ca = w.issuer.RedisAddr(), w.issuer.Host(), w.issuerCA()
+		}
+		command := []string{w.entraredis, "proxy", cache, "--listen", p.addr, "--admin", p.admin, "--credential", "environment",
+			"--cache-ca-file", ca, "--server-name", certified, "--upstreams", name, "--log-level", "warn"}
+		p.proxy, err = start(ctx, name, w.env(), addrs, append(command, more...)...)
 	}
 	return p, err
 }

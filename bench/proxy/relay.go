@@ -72,6 +72,7 @@ func (r *relay) carry(rc *relayed, from, to net.Conn) {
 		n, err := from.Read(b)
 		if rc.held.Load() {
 			<-rc.gone
+			return
 		}
 		if n > 0 {
 			if d := time.Duration(r.delay.Load()); d > 0 {

@@ -15,11 +15,12 @@ import (
 
 // report collects the tables of a run.
 type report struct {
-	out      io.Writer
-	rounds   int
-	tables   []*table
-	memories []memory
-	broken   []error // paths of ours that failed
+	out       io.Writer
+	rounds    int
+	tables    []*table
+	memories  []memory
+	turnovers []turnover
+	broken    []error // paths of ours that failed
 }
 
 // memory is KiB per idle client of each path.
@@ -42,6 +43,12 @@ func (r *report) add(t *table) {
 func (r *report) addMemory(m memory) {
 	r.memories = append(r.memories, m)
 	fmt.Fprintln(r.out, m.text())
+}
+
+func (r *report) addTurnover(t turnover) {
+	r.turnovers = append(r.turnovers, t)
+	r.broken = append(r.broken, t.broken()...)
+	fmt.Fprintln(r.out, t.text())
 }
 
 // header is the first line of each table of rounds.
@@ -138,21 +145,35 @@ func (r *report) write(dir string) error {
 	fmt.Fprintf(&md, "# entraredis proxy and others against direct TLS\n\n")
 	fmt.Fprintf(&md, "%s/%s, %d cores shared by load, proxy and Redis, %s. Median of %d rounds (of memory: at most 3). Rate, p50 and p99 are\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), r.rounds)
 	fmt.Fprintf(&md, "ratios to direct TLS in the same round, CPU is seconds per million commands (of churn: connections). SET and GET together.\n")
+	if len(r.turnovers) > 0 {
+		fmt.Fprintf(&md, "Of rotations: ratios to the quiet time beside one, medians of all; noise is the ratio of the quiet time before and behind.\n")
+	}
 	data := csv.NewWriter(&rows)
-	errs := []error{data.Write([]string{"case", "path", "rate", "p50", "p99", "proxy_cpu", "redis_cpu", "client_cpu", "kib_per_client"})}
+	head := append([]string{"case", "path", "rate", "p50", "p99", "proxy_cpu", "redis_cpu", "client_cpu", "kib_per_client"}, turnColumns...)
+	errs := []error{data.Write(head)}
+	row := func(fields ...string) {
+		errs = append(errs, data.Write(append(fields, make([]string, len(head)-len(fields))...)))
+	}
 	for _, t := range r.tables {
 		markdown(&md, t.name, header, t.lines())
 		for _, name := range append([]string{direct}, t.order...) {
 			if t.has(name) {
 				f := t.row(name)
-				errs = append(errs, data.Write([]string{t.name, name, number(f.rate), number(f.p50), number(f.p99), number(f.proxyCPU), number(f.redisCPU), number(f.clientCPU), ""}))
+				row(t.name, name, number(f.rate), number(f.p50), number(f.p99), number(f.proxyCPU), number(f.redisCPU), number(f.clientCPU))
 			}
 		}
 	}
 	for _, m := range r.memories {
 		markdown(&md, m.name, []string{"path", "per client"}, m.lines())
 		for _, name := range m.order {
-			errs = append(errs, data.Write([]string{m.name, name, "", "", "", "", "", "", number(m.each[name])}))
+			row(m.name, name, "", "", "", "", "", "", number(m.each[name]))
+		}
+	}
+	for _, t := range r.turnovers {
+		markdown(&md, t.name, turnHeader, t.lines())
+		for _, name := range t.order {
+			f := t.row(name)
+			row(append([]string{t.name, name, number(f.rate), "", "", "", "", "", ""}, f.fields()...)...)
 		}
 	}
 	var bars [][]string

@@ -59,6 +59,13 @@ func everything(ctx context.Context, r *report, f flags) error {
 			}
 		}
 	}
+	for _, c := range rotations(f.short) {
+		if f.match.MatchString(c.String()) {
+			if err := c.run(ctx, r, f.rounds, wanted); err != nil {
+				return fmt.Errorf("%s: %w", c, err)
+			}
+		}
+	}
 	return nil
 }
 
@@ -80,7 +87,7 @@ func selected(all []measurement, f flags) (some []measurement) {
 
 // inRounds opens the paths and measures each case on all of them, round after round, direct before and behind the others.
 func inRounds(ctx context.Context, r *report, f flags, names []string, cases []measurement) error {
-	w, err := newWorld(ctx)
+	w, err := newWorld(ctx, lasting, false)
 	if err != nil {
 		return err
 	}

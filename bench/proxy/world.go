@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ type world struct {
 	plain, tls string // addresses of Redis
 	redis      *process
 	issuer     *emulator.Emulator
+	front      bool   // proxies reach Redis through the emulator, which ends a connection with its token
 	token      string // of tokenSize
 }
 
@@ -37,10 +39,13 @@ type world struct {
 const objectID = emulator.AppObjectID
 
 // newWorld starts all that the paths need but the proxies.
-func newWorld(ctx context.Context) (_ *world, err error) {
+func newWorld(ctx context.Context, tokens emulator.Options, front bool) (_ *world, err error) {
 	w, err := emptyWorld()
 	if err != nil {
 		return nil, err
+	}
+	if w.front = front; front {
+		tokens.Backend = func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", w.plain) }
 	}
 	defer func() {
 		if err != nil {
@@ -54,7 +59,7 @@ func newWorld(ctx context.Context) (_ *world, err error) {
 	if w.roots, err = writeCertificate(w.certFile, keyFile); err != nil {
 		return nil, err
 	}
-	if w.issuer, err = emulator.Start(ctx, lasting); err != nil {
+	if w.issuer, err = emulator.Start(ctx, tokens); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(w.issuerCA(), w.issuer.CAPEM(), 0o600); err != nil {

@@ -18,11 +18,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/bench/internal/latency"
 	"github.com/entraredis/entraredis/emulator"
 )
-
-// warmUp is how much of the load's beginning is not looked at.
-const warmUp = 2 * time.Second
 
 // latencyRun is the settings of rotation latency.
 type latencyRun struct {
@@ -44,7 +42,7 @@ type latencyReport struct {
 	Dropped     uint64     `json:"dropped"`
 	Misses      []string   `json:"misses,omitempty"`
 
-	during, quiet []sample
+	during, quiet []latency.Sample
 }
 
 func latencySettings(short bool) latencyRun {
@@ -108,22 +106,23 @@ func (s latencyRun) run(ctx context.Context) (r latencyReport, err error) {
 	limit := time.Duration(s.Wanted+1)*s.Lifetime + 10*time.Second
 	running, stop := context.WithTimeout(ctx, limit)
 	defer stop()
-	l := &pacedLoad{conns: conns, every: time.Second / time.Duration(s.Rate), started: time.Now()}
-	seen.begin(l.started, stop)
-	l.run(running)
-	end := time.Since(l.started)
+	l := &latency.Load{Conns: conns, Every: time.Second / time.Duration(s.Rate), Started: time.Now()}
+	seen.begin(l.Started, stop)
+	l.Run(running)
+	end := time.Since(l.Started)
 	if err := ctx.Err(); err != nil {
 		return r, fmt.Errorf("interrupted: %w", context.Cause(ctx))
 	}
 	rotations, next := seen.complete()
 	if next > 0 {
-		end = next - edge
+		end = next - latency.Edge
 	}
-	r = latencyReport{Machine: thisMachine(), latencyRun: s, Failed: l.failed.Load()}
-	if l.firstError != nil {
-		r.FirstError = l.firstError.Error()
+	r = latencyReport{Machine: thisMachine(), latencyRun: s}
+	var first error
+	if r.Failed, first = l.Failures(); first != nil {
+		r.FirstError = first.Error()
 	}
-	r.Rotations, r.during, r.quiet = measure(rotations, l.samples, end)
+	r.Rotations, r.during, r.quiet = measure(rotations, l.Samples(), end)
 	r.MedianRatio = middle(r.Rotations, func(m measured) float64 { return m.Ratio })
 	r.MedianNoise = middle(r.Rotations, func(m measured) float64 { return m.Noise })
 	if stats, err = server.stop(); err != nil {
@@ -178,7 +177,7 @@ type timeline struct {
 	mu        sync.Mutex // guards the rest
 	started   time.Time
 	stop      func()
-	rotations []rotation
+	rotations []latency.Rotation
 }
 
 // begin has rotations counted from now on, and stop called when the wanted ones are complete and another begins.
@@ -198,7 +197,7 @@ func (t *timeline) note(e entraredis.Event) {
 	at := e.Time.Sub(t.started)
 	switch {
 	case e.Type == entraredis.EventRefreshed:
-		t.rotations = append(t.rotations, rotation{Begin: at, End: at})
+		t.rotations = append(t.rotations, latency.Rotation{Begin: at, End: at})
 		if len(t.rotations) > t.wanted {
 			t.stop()
 		}
@@ -210,7 +209,7 @@ func (t *timeline) note(e entraredis.Event) {
 }
 
 // complete returns the wanted rotations, and when the one behind them began; 0 if none did.
-func (t *timeline) complete() (rotations []rotation, next time.Duration) {
+func (t *timeline) complete() (rotations []latency.Rotation, next time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.rotations) > t.wanted {

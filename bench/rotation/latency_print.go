@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/entraredis/entraredis/bench/internal/latency"
 )
 
 // printLatency writes the rotations, both histograms and the verdict.
@@ -21,8 +23,8 @@ func printLatency(w io.Writer, r latencyReport) {
 	}
 	_ = tw.Flush()
 	fmt.Fprintln(w)
-	histogram(w, "outside rotations", latencies(r.quiet))
-	histogram(w, "during rotations", latencies(r.during))
+	histogram(w, "outside rotations", latency.Times(r.quiet))
+	histogram(w, "during rotations", latency.Times(r.during))
 	fmt.Fprintf(w, "median ratio of the p99 of a second: %.2f (bar %.2f); of quiet time to quiet time: %.2f\n", r.MedianRatio, latencyBar, r.MedianNoise)
 	for _, m := range r.Misses {
 		fmt.Fprintln(w, "MISSED ", m)
@@ -39,9 +41,9 @@ func histogram(w io.Writer, title string, samples []time.Duration) {
 		return
 	}
 	fmt.Fprintf(w, "%s: %d commands, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", title, len(samples),
-		fine(quantile(samples, 0.5)), fine(quantile(samples, 0.9)), fine(quantile(samples, 0.99)), fine(quantile(samples, 0.999)), fine(quantile(samples, 1)))
+		fine(latency.Quantile(samples, 0.5)), fine(latency.Quantile(samples, 0.9)), fine(latency.Quantile(samples, 0.99)), fine(latency.Quantile(samples, 0.999)), fine(latency.Quantile(samples, 1)))
 	bound := 50 * time.Microsecond
-	for i := 0; i < len(samples); bound *= 2 { // quantile has sorted them
+	for i := 0; i < len(samples); bound *= 2 { // Quantile has sorted them
 		from := i
 		for i < len(samples) && samples[i] < bound {
 			i++

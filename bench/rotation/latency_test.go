@@ -2,20 +2,19 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/bench/internal/latency"
 )
 
 func TestMeasureComparesARotationWithTheTimeBesideIt(t *testing.T) {
 	const ms = time.Millisecond
-	rotations := []rotation{{Begin: 10*time.Second + edge, End: 13*time.Second - edge}, {Begin: 20*time.Second + edge, End: 22*time.Second - edge}}
-	var samples []sample
+	const edge = latency.Edge
+	rotations := []latency.Rotation{{Begin: 10*time.Second + edge, End: 13*time.Second - edge}, {Begin: 20*time.Second + edge, End: 22*time.Second - edge}}
+	var samples []latency.Sample
 	// a second of commands from at, of which every 25th takes slow and the others nothing to speak of
 	second := func(at, slow time.Duration) {
 		for i := range 500 {
@@ -23,7 +22,7 @@ func TestMeasureComparesARotationWithTheTimeBesideIt(t *testing.T) {
 			if i%25 == 0 {
 				took = slow
 			}
-			samples = append(samples, sample{at + time.Duration(i)*2*ms, took})
+			samples = append(samples, latency.Sample{At: at + time.Duration(i)*2*ms, Took: took})
 		}
 	}
 	second(time.Second, 900*ms) // warming up
@@ -50,8 +49,8 @@ func TestMeasureComparesARotationWithTheTimeBesideIt(t *testing.T) {
 		t.Fatalf("%d rows, want 2", len(rows))
 	}
 	want := []measured{
-		{rotation: rotations[0], During: 1500, Beside: 2500, P99: 800 * ms, BaseP99: 2 * ms, Typical: 4 * ms, BaseTypical: 2 * ms, Ratio: 2, Noise: 2},
-		{rotation: rotations[1], During: 1000, Beside: 2000, P99: 6 * ms, BaseP99: 2 * ms, Typical: 6 * ms, BaseTypical: 2 * ms, Ratio: 3, Noise: 1.5},
+		{Rotation: rotations[0], During: 1500, Beside: 2500, P99: 800 * ms, BaseP99: 2 * ms, Typical: 4 * ms, BaseTypical: 2 * ms, Ratio: 2, Noise: 2},
+		{Rotation: rotations[1], During: 1000, Beside: 2000, P99: 6 * ms, BaseP99: 2 * ms, Typical: 6 * ms, BaseTypical: 2 * ms, Ratio: 3, Noise: 1.5},
 	}
 	for i := range want {
 		if rows[i] != want[i] {
@@ -67,7 +66,7 @@ func TestLatencyMisses(t *testing.T) {
 	good := func() latencyReport {
 		return latencyReport{
 			latencyRun: latencyRun{Connections: 2, Wanted: 1}, MedianRatio: latencyBar, MedianNoise: latencyBar,
-			Rotations: []measured{{rotation: rotation{Reauths: 2}, Ratio: 1, Noise: 1}},
+			Rotations: []measured{{Rotation: latency.Rotation{Reauths: 2}, Ratio: 1, Noise: 1}},
 		}
 	}
 	if m := good().misses(); len(m) != 0 {
@@ -103,7 +102,7 @@ func TestTimelineIgnoresWhatCameBeforeTheLoad(t *testing.T) {
 	tl.note(event(time.Second, entraredis.EventRefreshed))
 	tl.note(event(3*time.Second, entraredis.EventReauthenticated))
 	got, next := tl.complete()
-	if want := (rotation{Begin: time.Second, End: 3 * time.Second, Reauths: 1}); len(got) != 1 || got[0] != want || next != 0 || stopped != 0 {
+	if want := (latency.Rotation{Begin: time.Second, End: 3 * time.Second, Reauths: 1}); len(got) != 1 || got[0] != want || next != 0 || stopped != 0 {
 		t.Fatalf("got %+v, next %v, stopped %d times, want %+v and still running", got, next, stopped, want)
 	}
 	tl.note(event(5*time.Second, entraredis.EventRefreshed))
@@ -124,22 +123,5 @@ func TestHistogramCountsEachSampleOnce(t *testing.T) {
 	}
 	if last := lines[len(lines)-1]; !strings.Contains(last, "409.60 ms") || !strings.Contains(last, "25.0000 %") {
 		t.Errorf("last bar %q, want the sample of 300 ms in it", last)
-	}
-}
-
-func TestPacedLoadSaysThatAConnectionBroke(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	a, b := net.Pipe()
-	b.Close()
-	l := &pacedLoad{conns: []net.Conn{a}, every: time.Microsecond, started: time.Now()}
-	go func() {
-		for l.failed.Load() < 2 { // the one that broke it, and one behind it
-			runtime.Gosched()
-		}
-		cancel()
-	}()
-	l.run(ctx)
-	if len(l.samples) != 0 || l.firstError == nil {
-		t.Errorf("%d samples and error %v over a closed connection", len(l.samples), l.firstError)
 	}
 }

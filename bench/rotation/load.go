@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/entraredis/entraredis/bench/internal/latency"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -135,14 +135,5 @@ func (l *load) tally(r *result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.FirstError = l.firstError
-	r.P999, r.Max = quantile(l.latencies, 0.999), quantile(l.latencies, 1)
-}
-
-// quantile is the q-quantile of the samples by nearest rank, 0 of none. It sorts them.
-func quantile(samples []time.Duration, q float64) time.Duration {
-	if len(samples) == 0 {
-		return 0
-	}
-	slices.Sort(samples)
-	return samples[int(q*float64(len(samples)-1)+0.5)]
+	r.P999, r.Max = latency.Quantile(l.latencies, 0.999), latency.Quantile(l.latencies, 1)
 }

@@ -9,21 +9,6 @@ import (
 	"time"
 )
 
-func TestQuantile(t *testing.T) {
-	samples := make([]time.Duration, 1000)
-	for i := range samples {
-		samples[len(samples)-1-i] = time.Duration(i + 1)
-	}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 501, 0.999: 999, 1: 1000} {
-		if got := quantile(samples, q); got != want {
-			t.Errorf("quantile(%v) = %d, want %d", q, got, want)
-		}
-	}
-	if got := quantile(nil, 0.999); got != 0 {
-		t.Errorf("quantile of nothing = %v, want 0", got)
-	}
-}
-
 func TestRateIgnoresWhatLiesOutside(t *testing.T) {
 	l := &load{slices: make([]atomic.Int64, 30)}
 	for i, n := range []int64{100, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 100} {

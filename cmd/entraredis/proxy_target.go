@@ -62,7 +62,7 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.UintVar(&o.spares, "spares", 1, "connections to the cache kept open ahead of need, so that the next client need not wait for a handshake")
 	f.Var(&o.upstreams, "upstreams", "how clients share upstreams: dedicated, shared or auto")
 	f.DurationVar(&o.replyTimeout, "reply-timeout", 30*time.Second, "silence after which a shared upstream is taken for dead while replies are due; 0 is never")
-	f.UintVar(&o.pipes, "pipes", 0, "upstreams that are shared, unless --upstreams is dedicated; 0 is 2")
+	f.UintVar(&o.pipes, "pipes", 0, "upstreams that are shared, unless --upstreams is dedicated; 0 is 2, or half of the processors if that is more")
 	f.Var(&o.maintenance, "maintenance-events", "listen for maintenance that the cache announces: on, off, or auto, which is on for Azure Cache for Redis")
 	f.StringVar(&o.name, "name", "", "`name` in logs and metrics (default the first label of HOST)")
 }

@@ -2,15 +2,18 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +23,33 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"entraredis": main, "redisping": redisPing})
+	testscript.Main(m, map[string]func(){"entraredis": main, "redisping": redisPing, "noted": noted})
+}
+
+// noted is a program that runs another one, and writes its process ID to the
+// file pid and its exit code to the file code. The other ends when this one is
+// interrupted, as it is when a script has failed: left behind by a shell, it
+// would keep the script's pipes open, and the test waiting for their end.
+func noted() {
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	err := cmd.Start()
+	if err == nil {
+		go func() {
+			<-interrupted
+			cmd.Process.Signal(syscall.SIGTERM)
+		}()
+		err = writeWhole("pid", []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
+		cmd.Wait()
+		code := cmd.ProcessState.ExitCode()
+		err = errors.Join(err, os.WriteFile("code", []byte(strconv.Itoa(code)+"\n"), 0o600))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 func TestScripts(t *testing.T) {
@@ -33,14 +62,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfile": waitFile,
-			"loadenv":  loadEnv,
-			"status":   status,
-			"freeport": freePort,
-			"redis":    redis,
-			"fetch":    fetch,
-			"await":    await,
-			"envsubst": envSubst,
+			"waitfile":  waitFile,
+			"waitmatch": waitMatch,
+			"loadenv":   loadEnv,
+			"status":    status,
+			"freeport":  freePort,
+			"redis":     redis,
+			"fetch":     fetch,
+			"await":     await,
+			"envsubst":  envSubst,
 		},
 	})
 }
@@ -50,18 +80,34 @@ func waitFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: waitfile FILE")
 	}
-	path := ts.MkAbs(args[0])
+	until(ts, args[0]+" did not appear", func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	})
+}
+
+// waitMatch waits until a file is as a pattern says: waitmatch PATTERN FILE.
+func waitMatch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: waitmatch PATTERN FILE")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	until(ts, args[1]+" did not come to be as "+args[0], func() bool {
+		b, err := os.ReadFile(ts.MkAbs(args[1]))
+		return err == nil && pattern.Match(b)
+	})
+}
+
+// until waits for a state that no event tells of, and for a minute at most.
+func until(ts *testscript.TestScript, not string, holds func() bool) {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	late := time.After(time.Minute)
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
+	for !holds() {
 		select {
 		case <-look.C:
 		case <-late:
-			ts.Fatalf("%s did not appear", args[0])
+			ts.Fatalf("%s", not)
 		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package commands knows Redis's commands: what a real server says of each in
-// its COMMAND reply, and which of them may travel over a connection that
+// Package commands knows Redis's commands: what real servers, old and new, say of
+// each in their COMMAND replies, and which of them may travel over a connection that
 // several clients share.
 package commands
 
-//go:generate go run ./gen -o table.go
+//go:generate ./gen/servers

@@ -1,6 +1,10 @@
 package commands
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
 // A command is stateless if it means the same on any connection to the same
 // database, leaves nothing behind there, and is answered with exactly one reply
@@ -42,16 +46,29 @@ var harmless = set(
 	"FUNCTION DELETE", "FUNCTION DUMP", "FUNCTION FLUSH", "FUNCTION LIST", "FUNCTION LOAD", "FUNCTION RESTORE",
 )
 
+// unlike are commands of modules, with their subcommands, that say they read or
+// write data and carry no flag, but are not stateless.
+var unlike = set(
+	"FT.CONFIG", // the server's settings
+	"FT.CURSOR", // through a service's proxy, a cursor may be known only where the connection leads
+	"FT.DEBUG",  // some wait
+)
+
 // stateless is the rule and the list, by name.
 var stateless = func() map[string]bool {
 	all := map[string]bool{}
 	for name, c := range table {
-		if harmless[name] || c.isStateless() {
+		command, _, _ := strings.Cut(name, " ")
+		// A command that has subcommands is what these are.
+		if harmless[name] || c.isStateless() && !unlike[command] && !containers[name] && command != aggregate {
 			all[name] = true
 		}
 	}
 	return all
 }()
+
+// aggregate is stateless unless it opens a cursor, see FT.CURSOR.
+const aggregate = "FT.AGGREGATE"
 
 // containers are commands whose first argument is part of their name.
 var containers = func() map[string]bool {
@@ -89,6 +106,9 @@ func Stateless(args [][]byte, all bool) bool {
 	if len(args) == 0 {
 		return false
 	}
+	if short.has(args[0]) {
+		return true
+	}
 	var b [maxName]byte
 	name, ok := appendUpper(b[:0], args[0])
 	if !ok {
@@ -106,6 +126,8 @@ func Stateless(args [][]byte, all bool) bool {
 		return !mayBlock(args)
 	case "SELECT":
 		return all && len(args) == 2 && string(args[1]) == "0"
+	case aggregate:
+		return all && !slices.ContainsFunc(args, func(a []byte) bool { return bytes.EqualFold(a, []byte("WITHCURSOR")) })
 	}
 	return false
 }

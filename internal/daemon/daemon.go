@@ -172,7 +172,7 @@ func (d *Daemon) Stopping() bool {
 }
 
 // Check opens a connection to the cache of the target of that name, up to
-// authentication, and closes it.
+// authentication, and closes it. It takes its turn with those for clients.
 func (d *Daemon) Check(ctx context.Context, name string) error {
 	for _, t := range d.all() {
 		if t.Name == name {

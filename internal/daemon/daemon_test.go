@@ -289,3 +289,41 @@ func TestUnixSocket(t *testing.T) {
 		t.Errorf("the file in the way was touched: %v, %v", info, err)
 	}
 }
+
+// A check opens no more connections at a time than clients may.
+func TestACheckTakesItsTurn(t *testing.T) {
+	em := emulator.RunT(t)
+	d := daemon.New(slog.New(slog.DiscardHandler), time.Second)
+	defer d.Shutdown()
+	begun, hold := make(chan struct{}, 2), make(chan struct{})
+	target := newTarget(em, "a")
+	good := target.Open
+	target.Open = func(f func(entraredis.Event)) (*daemon.Upstream, error) {
+		up, err := good(f)
+		if err == nil {
+			up.Proxy.MaxDials = 1
+			up.Proxy.Dialer.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				begun <- struct{}{}
+				<-hold
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}
+		}
+		return up, err
+	}
+	d.Apply([]daemon.Target{target})
+	c := connect(t, "tcp", tried(t, d)[0].Listen[0])
+	if _, err := c.Write(resp.AppendCommand(nil, "PING")); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	checked := make(chan error, 1)
+	go func() { checked <- d.Check(t.Context(), "a") }()
+	await(t, func() bool { return len(begun) > 0 || d.Status()[0].Proxy.DialsWaiting == 1 })
+	if len(begun) > 0 {
+		t.Error("the check dials beside the client")
+	}
+	close(hold)
+	if err := <-checked; err != nil {
+		t.Error(err)
+	}
+}

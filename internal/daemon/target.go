@@ -217,9 +217,5 @@ func (t *target) check(ctx context.Context) error {
 	if up == nil {
 		return errors.Join(errNotServing, err)
 	}
-	c, err := up.Proxy.Dialer.DialContext(ctx, "tcp", t.Addr)
-	if err != nil {
-		return err
-	}
-	return c.Close()
+	return up.Proxy.Check(ctx)
 }

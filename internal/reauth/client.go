@@ -89,6 +89,19 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 	return Step{Send: n}
 }
 
+// Plain is Client for n whole commands that the caller vouches for: each is
+// answered with one reply, and changes nothing. If it reports false they are for
+// Client to see.
+func (t *Tracker) Plain(n int) bool {
+	if t.block != nil || t.stopped != None || !t.requests.AtBoundary() || t.skipNext || t.off || t.prefixed || t.upgraded || t.queue.full() {
+		return false
+	}
+	t.withheld = false
+	t.commands += uint64(n)
+	t.queue.push(entry{kind: plain, n: n})
+	return true
+}
+
 // behindBlock is Client while a blocking command is not answered for good.
 func (t *Tracker) behindBlock(b []byte, want bool) Step {
 	switch {

@@ -78,7 +78,7 @@ func (q *queue) awaits(ks ...kind) bool {
 func (q *queue) push(e entry) {
 	if e.kind == plain && q.len > 0 {
 		if last := &q.ring[(q.head+q.len-1)&(len(q.ring)-1)]; last.kind == plain {
-			last.n++
+			last.n += e.n
 			return
 		}
 	}
@@ -94,9 +94,12 @@ func (q *queue) push(e entry) {
 }
 
 // pop drops the oldest reply due: one of a run.
-func (q *queue) pop() {
-	if e := q.front(); e.kind == plain && e.n > 1 {
-		e.n--
+func (q *queue) pop() { q.drop(1) }
+
+// drop drops n of a run, or the oldest reply due if that is none.
+func (q *queue) drop(n int) {
+	if e := q.front(); e.kind == plain && e.n > n {
+		e.n -= n
 		return
 	}
 	q.head = (q.head + 1) & (len(q.ring) - 1)

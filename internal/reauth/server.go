@@ -14,6 +14,10 @@ func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 	for n < len(b) {
 		push, begins := -1, false
 		if t.replies.AtBoundary() {
+			if k := t.plainReplies(b[n:], n == 0); k > 0 {
+				n += k
+				continue
+			}
 			begins, t.replySize = true, 0
 			next := t.begins(b[n:])
 			if n > 0 && next != t.verdict {
@@ -53,6 +57,20 @@ func (t *Tracker) Server(b []byte) (n int, v Verdict, err error) {
 		}
 	}
 	return n, t.verdict, nil
+}
+
+// plainReplies is Server for as many replies at the beginning of b, first or not,
+// as nothing need be known of but where they end. It returns their length.
+func (t *Tracker) plainReplies(b []byte, first bool) int {
+	if !first && t.verdict != Pass || !t.queue.awaits(plain) || t.seenMonitor || t.seenSubs.any() || t.translates() {
+		return 0
+	}
+	n, replies := t.replies.Run(b, t.queue.front().n, t.maxReply)
+	if replies > 0 {
+		t.verdict, t.pushing, t.noting = Pass, false, false
+		t.queue.drop(replies)
+	}
+	return n
 }
 
 // TakeHeld returns bytes that were held back and are the client's, if any.

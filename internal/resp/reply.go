@@ -76,9 +76,7 @@ func (r *Replies) Next(b []byte) (n int, done bool, err error) {
 	for n < len(b) {
 		switch r.state {
 		case atFrame:
-			r.due, r.elem, r.nested, r.lineLen, r.firstN, r.lastInt = 1, -1, 0, 0, 0, 0
-			r.typ, r.chunks = 0, false
-			if k := r.whole(b[n:]); k > 0 {
+			if k, _ := r.Run(b[n:], 1, maxLength); k > 0 {
 				return n + k, true, nil
 			}
 			r.state = atElement
@@ -189,6 +187,23 @@ func (r *Replies) whole(b []byte) int {
 	}
 	r.typ = b[0]
 	return end
+}
+
+// Run is Next for up to most frames of the types that most replies have, as far
+// as they are all in b and have no more bytes than largest. It returns how many
+// bytes and frames it consumed, which may be none. The stream must stand between
+// two frames.
+func (r *Replies) Run(b []byte, most int, largest int64) (n, frames int) {
+	for ; n < len(b) && frames < most; frames++ {
+		r.due, r.elem, r.nested, r.lineLen, r.firstN, r.lastInt = 1, -1, 0, 0, 0, 0
+		r.typ, r.chunks = 0, false
+		k := r.whole(b[n:])
+		if k == 0 || int64(k) > largest {
+			break
+		}
+		n += k
+	}
+	return n, frames
 }
 
 // begin reads the type byte of an element.

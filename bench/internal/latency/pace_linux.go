@@ -1,4 +1,4 @@
-package main
+package latency
 
 import (
 	"runtime"
@@ -7,8 +7,11 @@ import (
 )
 
 // pacing makes pause as exact as the machine allows, for the goroutine that calls it. The runtime's own timers wake a program
-// that has nothing else to do up to a millisecond late, which is more than a command takes.
-func pacing() { runtime.LockOSThread() }
+// that has nothing else to do up to a millisecond late, which is more than a command takes. The goroutine calls end when it is done.
+func pacing() (end func()) {
+	runtime.LockOSThread()
+	return runtime.UnlockOSThread
+}
 
 func pause(d time.Duration) {
 	ts := syscall.NsecToTimespec(int64(d))

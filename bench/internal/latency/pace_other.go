@@ -1,9 +1,9 @@
 //go:build !linux
 
-package main
+package latency
 
 import "time"
 
-func pacing() {}
+func pacing() (end func()) { return func() {} }
 
 func pause(d time.Duration) { time.Sleep(d) }

@@ -1,0 +1,199 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/entraredis/entraredis"
+)
+
+// socketPair returns two ends of a connection.
+func socketPair(t *testing.T) (a *socket, b net.Conn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socket")
+		if conns[i], err = net.FileConn(f); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		t.Cleanup(func() { conns[i].Close() })
+	}
+	return socketOf(conns[0]), conns[1]
+}
+
+// sits is a sitter whose turns a test makes.
+type sits struct {
+	seat seat
+	do   func(l *loop) bool
+	left chan struct{}
+}
+
+func (s *sits) turn(l *loop, _ int, _ uint32) bool { return s.do(l) }
+func (s *sits) leaves() bool                       { return false }
+func (s *sits) quits() bool                        { return false }
+func (s *sits) resume()                            { close(s.left) }
+
+// Who never has read everything holds up the others for the same time again and
+// again, not for longer and longer.
+func TestTurnsAreFair(t *testing.T) {
+	l := newLoop()
+	most, between, rounds := 0, 0, 0
+	heavy, light := &sits{left: make(chan struct{})}, &sits{left: make(chan struct{})}
+	heavy.do = func(l *loop) bool {
+		between++
+		l.later(&heavy.seat)
+		return rounds < 100
+	}
+	light.do = func(*loop) bool {
+		if rounds++; rounds > 1 {
+			most = max(most, between)
+		}
+		between = 0
+		return rounds < 100
+	}
+	for _, s := range []*sits{heavy, light} {
+		a, b := socketPair(t)
+		b.Write([]byte("x")) // which nobody reads
+		if !a.detach() || !l.sit(&s.seat, s, a) || !s.seat.release() {
+			t.Fatal("has no seat")
+		}
+		t.Cleanup(func() { a.Close() })
+	}
+	<-light.left
+	<-heavy.left
+	l.close()
+	if most > 4 {
+		t.Errorf("%d turns between two of another", most)
+	}
+}
+
+func TestReadOfASocketThatWasClosedDetached(t *testing.T) {
+	a, _ := socketPair(t)
+	if !a.detach() {
+		t.Fatal("not detached")
+	}
+	a.Close()
+	a.attach()
+	if _, err := a.read(getSmall, put); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// bare is an upstream without anything around its socket.
+type bare struct{ *tried }
+
+func (bare) Poll(bool) bool      { return true }
+func (bare) Polls() bool         { return true }
+func (bare) Waits() bool         { return true }
+func (b bare) NetConn() net.Conn { return b.tried }
+
+// A client that leaves too much unread is not forgotten because nothing more
+// comes.
+func TestSlowReaderOfTheLastReply(t *testing.T) {
+	p := &Proxy{Upstreams: UpstreamsShared, Dialer: &entraredis.Dialer{}}
+	p.init()
+	conn, _ := socketPair(t)
+	c := &client{proxy: p, conn: conn, in: conn}
+	c.ctx, c.cancel = context.WithCancelCause(t.Context())
+	s := newSession(c, p.hub)
+	s.owed, s.seated, s.out = 1, true, make([]byte, hardUnread+1)
+	for n := 1; n > 0; {
+		n = conn.tryWrite(make([]byte, largeBuffer)) // until it takes no more
+	}
+	up, far := socketPair(t)
+	pi := newPipe(bare{&tried{socket: up}}, p.loops.of(0), 0, func(*pipe, error, []parcel, []byte) {})
+	if err := pi.submit(s, []byte("PING"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(far, make([]byte, len("PING"))); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(far, "+PONG\r\n")
+	select {
+	case <-s.ctx.Done():
+	case <-time.After(20 * time.Second):
+		t.Error("is still there")
+	}
+	pi.close()
+	p.Close()
+}
+
+// What a connection is does not change in the loop.
+func TestAttachedAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	far, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*net.TCPConn).SetKeepAlive(false)
+	s := socketOf(c)
+	defer s.Close()
+	// No more descriptors than there are: one is needed to leave, none to return.
+	if !s.detach() {
+		t.Fatal("not detached")
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	s.SetReadDeadline(past)
+	s.attach()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	on := -1
+	s.control(func(fd int) { on, err = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE) })
+	if on != 0 || err != nil {
+		t.Errorf("keep-alive is %d, %v", on, err)
+	}
+	_, err = s.Read(make([]byte, 1))
+	if e, ok := err.(net.Error); !ok || !e.Timeout() || !e.Temporary() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("behind a deadline: got %T, %v", err, err)
+	}
+	s.SetReadDeadline(time.Time{})
+	far.Write([]byte("down"))
+	b := make([]byte, 10)
+	if n, err := s.Read(b); err != nil || string(b[:n]) != "down" {
+		t.Errorf("got %q, %v", b[:n], err)
+	}
+	if _, err := s.Write([]byte("up")); err != nil {
+		t.Error(err)
+	}
+	s.CloseWrite()
+	if up, err := io.ReadAll(far); err != nil || string(up) != "up" {
+		t.Errorf("got %q, %v", up, err)
+	}
+	far.Close()
+	if _, err := s.Read(b); err != io.EOF {
+		t.Errorf("got %v, want the end", err)
+	}
+	s.Close()
+	if _, err := s.Read(b); err != net.ErrClosed {
+		t.Errorf("got %v", err)
+	}
+}
