@@ -135,7 +135,6 @@ func (c *client) carry() error {
 		begun = append(begun, w.stop(c.ctx)...)
 		c.in = c.conn
 	}
-	c.proxy.limit(upstream)
 	r := &ride{client: c, line: newLine(upstream), loop: c.proxy.nextLoop()}
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)
 	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
@@ -150,6 +149,7 @@ func (c *client) open(begun []byte) (upstream net.Conn, rest []byte, err error) 
 	if spare := u.take(); spare != nil {
 		unhook := context.AfterFunc(c.ctx, func() { spare.Close() })
 		defer unhook()
+		c.proxy.limit(spare)
 		c.commands.begin(spare)
 		c.asksNow()
 		if n, err := spare.Write(begun); n > 0 || err == nil {
@@ -159,6 +159,7 @@ func (c *client) open(begun []byte) (upstream net.Conn, rest []byte, err error) 
 		spare.Close()
 	}
 	if upstream, err = u.open(c.ctx, u.patience(), c.watch); err == nil {
+		c.proxy.limit(upstream)
 		c.commands.begin(upstream)
 	}
 	return upstream, begun, err

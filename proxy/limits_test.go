@@ -129,6 +129,20 @@ func TestMaxCommand(t *testing.T) {
 	})
 }
 
+// What a client begins with goes to a spare at once.
+func TestMaxCommandToSpare(t *testing.T) {
+	modes(t, func(p *proxy.Proxy) { p.MaxCommand, p.Spares = limit, 1 }, func(d *door) {
+		pass(time.Second)
+		for range 3 {
+			c := d.connect()
+			c.write(commandOf("victim", limit+1), 1<<20)
+			c.ended(commandTooLarge)
+			pass(time.Second)
+		}
+		d.connect().do("$-1\r\n", "GET", "victim")
+	})
+}
+
 // Above what travels over a pipe, a command is followed on an upstream of its
 // client's own.
 func TestMaxCommandOfOwnUpstream(t *testing.T) {
