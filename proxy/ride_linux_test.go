@@ -416,6 +416,22 @@ func TestRideHalfClosed(t *testing.T) {
 	})
 }
 
+// Nobody knows what is due where the client is not followed any more.
+func TestRideHalfClosedUnfollowed(t *testing.T) {
+	r := overRides(t, rideOptions{plaintext: true})
+	c := r.connect()
+	r.do(c, "+PONG\r\n", "PING")
+	r.aboard()
+	r.way.block(true)
+	io.WriteString(c, "*1\r\n$-5\r\n")
+	c.Conn.(*net.TCPConn).CloseWrite()
+	r.becomes("noticed", func() bool { return goroutines("proxy.(*ride)") > 0 || r.Stats().Clients == 0 })
+	r.way.block(false)
+	if got, err := io.ReadAll(c.Conn); err != nil || !strings.HasPrefix(string(got), "-ERR Protocol error") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestRideWhoseUpstreamEnds(t *testing.T) {
 	eachTransport(t, func(t *testing.T, plaintext bool) {
 		r := overRides(t, rideOptions{plaintext: plaintext})
