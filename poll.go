@@ -3,6 +3,8 @@ package entraredis
 import (
 	"crypto/tls"
 	"net"
+
+	"github.com/entraredis/entraredis/internal/reauth"
 )
 
 // Poll begins (on) or ends a time in which the caller calls Read whenever
@@ -36,11 +38,11 @@ func (c *conn) Poll(on bool) bool {
 // needs to read by itself, and what waits behind a blocking command can fill up.
 func (c *conn) Polls() bool { return !c.apart.Load() }
 
-// Waits reports whether a reply is due to the client for certain.
+// Waits reports whether a reply is due to the client, or nobody can tell.
 func (c *conn) Waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.tracker.ClientWaits()
+	return c.tracker.ClientWaits() || c.tracker.Deferred() == reauth.Unfollowable
 }
 
 // NetConn returns the transport: what NetDial has returned.

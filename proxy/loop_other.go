@@ -33,3 +33,5 @@ type polled struct{}
 
 func polledOf(net.Conn) *polled { return nil }
 func (*polled) isBehind() bool  { return false }
+
+func hangUp(c net.Conn) { c.Close() }

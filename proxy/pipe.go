@@ -259,7 +259,7 @@ func (p *pipe) listen() {
 		return
 	}
 	p.fail(silence(p.limit))
-	p.conn.Close()
+	hangUp(p.conn)
 }
 
 // silence is the error of a pipe that was silent for so long.
@@ -293,7 +293,7 @@ func (p *pipe) hasEnded() bool {
 // close ends the pipe.
 func (p *pipe) close() {
 	p.stop(net.ErrClosed)
-	p.conn.Close()
+	hangUp(p.conn)
 }
 
 // read hands replies to those they are due, until the pipe ends or is the
@@ -329,7 +329,7 @@ func (p *pipe) got(b []byte) error {
 // end tells everybody of the end of the pipe.
 func (p *pipe) end() {
 	p.stop(p.failed)
-	p.conn.Close()
+	hangUp(p.conn)
 	r := &p.reader
 	p.mu.Lock()
 	flying := append(r.parcels, p.sent...)

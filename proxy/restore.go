@@ -46,7 +46,7 @@ func (l *line) Write(b []byte) (int, error) {
 // close ends the line for good. It may be called more than once.
 func (l *line) close() {
 	l.over.Store(true)
-	l.get().Close()
+	hangUp(l.get())
 }
 
 // restore puts another connection in the place of the one that has ended. It

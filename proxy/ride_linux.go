@@ -48,7 +48,6 @@ func (r *ride) stand() {
 	r.polled.end()
 }
 
-// leaves reports whether the ride is to leave the loop.
 // quits ends a ride whose client has left and is owed nothing.
 func (r *ride) quits() bool {
 	if !r.left || r.lost != nil || len(r.out) > 0 || r.polled.conn.Waits() {
@@ -58,6 +57,7 @@ func (r *ride) quits() bool {
 	return true
 }
 
+// leaves reports whether the ride is to leave the loop.
 func (r *ride) leaves() bool { return r.ctx.Err() != nil }
 
 // turn carries what has come at one of the sockets, as far as the other takes it.

@@ -197,3 +197,26 @@ func TestAttachedAgain(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// An upstream that takes nothing more is not waited for at the end.
+func TestHangUp(t *testing.T) {
+	for behind, want := range map[bool]string{false: "goodbye", true: ""} {
+		up, far := socketPair(t)
+		c := &polite{bare{&tried{socket: up}}}
+		if behind {
+			c.backlog = []byte("x")
+		}
+		hangUp(c)
+		if got, err := io.ReadAll(far); string(got) != want || err != nil {
+			t.Errorf("behind: %v: got %q, %v", behind, got, err)
+		}
+	}
+}
+
+// polite says goodbye as TLS does.
+type polite struct{ bare }
+
+func (p *polite) Close() error {
+	p.Write([]byte("goodbye"))
+	return p.bare.Close()
+}

@@ -107,6 +107,26 @@ func (p *polled) end() {
 	p.conn.Poll(false)
 }
 
+// hangUp closes an upstream. One that takes nothing is not asked to: TLS would
+// wait for seconds to say goodbye.
+func hangUp(c net.Conn) {
+	if p := polledOf(c); p != nil {
+		p.tried.drop()
+	}
+	c.Close()
+}
+
+// drop closes the socket if what has been taken is not written.
+func (t *tried) drop() {
+	free := t.writes.TryLock()
+	if free {
+		defer t.writes.Unlock()
+	}
+	if !free || len(t.backlog) > 0 {
+		t.socket.Close()
+	}
+}
+
 // lend begins a turn in which all that is there is read into b first, and
 // takeBack ends it.
 func (t *tried) lend(b []byte) { t.lent, t.dry = b, false }

@@ -123,6 +123,7 @@ func TestNoTurnInTime(t *testing.T) {
 		if got := time.Since(begun); got != 3*time.Second {
 			t.Errorf("waited %v, want the ConnectTimeout", got)
 		}
+		synctest.Wait()
 		close(l.hold) // too late for the first as well
 		c[0].ended("-ERR entraredis: cache:6380: cache does not answer: context deadline exceeded\r\n")
 		if s := d.Stats(); s.DialsWaiting != 0 || s.DialFailures != 2 {
