@@ -607,6 +607,7 @@ func TestSilentPipe(t *testing.T) {
 		}
 		a.do("$1\r\n5\r\n", "GET", "n")
 		d.dials(2)
+		synctest.Wait()
 		if s := d.Stats(); s.PipesLost != 1 || s.CommandsLost != 2 || s.Pipes != 1 {
 			t.Errorf("got %+v", s)
 		}
