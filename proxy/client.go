@@ -219,8 +219,9 @@ func (c *client) carryUp(upstream io.Writer, begun []byte) error {
 }
 
 // asksNow notes that the client has sent something.
-func (c *client) asksNow() {
-	now := time.Now()
+func (c *client) asksNow() { c.asksAt(time.Now()) }
+
+func (c *client) asksAt(now time.Time) {
 	c.owed.Store(true)
 	c.active.Store(now.UnixNano())
 	c.asks(now)

@@ -26,7 +26,7 @@ func (r *ride) park(begun []byte) (rest []byte, parked bool) {
 		return begun, false
 	}
 	if in.detach() && r.polled.tried.detach() && r.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
-		stays := len(begun) == 0 || r.send(begun)
+		stays := len(begun) == 0 || r.send(begun, time.Now())
 		begun = nil
 		if stays {
 			r.listen()
@@ -71,7 +71,7 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 		if events&pollOut != 0 {
 			n := socketOf(r.conn).tryWrite(r.out)
 			r.out = r.out[n:]
-			if r.took(n); len(r.out) == 0 {
+			if r.took(n, l.now); len(r.out) == 0 {
 				r.out = nil
 				again = r.more
 			}
@@ -96,12 +96,12 @@ func (r *ride) receive(l *loop) bool {
 		r.left = err == io.EOF
 		return false // which is met again
 	}
-	return n == 0 || r.send(l.plain[:n])
+	return n == 0 || r.send(l.plain[:n], l.now)
 }
 
 // send sends what has come from the client. It reports whether the ride stays.
-func (r *ride) send(b []byte) bool {
-	r.asksNow()
+func (r *ride) send(b []byte, now time.Time) bool {
+	r.asksAt(now)
 	n, err := r.polled.conn.Write(b)
 	r.up.Add(uint64(n))
 	return err == nil && r.polled.conn.Polls()
@@ -120,12 +120,12 @@ func (r *ride) deliver(l *loop) bool {
 			n += k
 		}
 		if r.more = err == nil; n > 0 {
-			r.handed(time.Now())
+			r.handed(l.now)
 			k := socketOf(r.conn).tryWrite(l.plain[:n])
 			if k < n {
 				r.out = slices.Clone(l.plain[k:n])
 			}
-			r.took(k)
+			r.took(k, l.now)
 		}
 		if err != nil && err != os.ErrDeadlineExceeded {
 			r.lost = err
@@ -144,10 +144,10 @@ func (r *ride) deliver(l *loop) bool {
 const minRead = 16 << 10
 
 // took notes that the client has taken something, and left r.out.
-func (r *ride) took(n int) {
+func (r *ride) took(n int, now time.Time) {
 	r.down.Add(uint64(n))
 	r.owed.Store(len(r.out) > 0)
-	r.active.Store(time.Now().UnixNano())
+	r.active.Store(now.UnixNano())
 }
 
 // listen has the loop wait for what is to be waited for: a side that does not
