@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // loop serves many connections with one goroutine, all those that something has
@@ -291,23 +292,29 @@ func (l *loop) serve(epoll int) {
 	}
 }
 
-func (l *loop) wait(epoll int, events []syscall.EpollEvent) (n int, err error) {
-	// Without waiting first, which spares telling the runtime.
-	for _, timeout := range [...]int{0, -1} {
-		if timeout < 0 && len(l.again) > 0 {
-			return 0, nil
-		}
-		for {
-			n, err = syscall.EpollWait(epoll, events, timeout)
-			if err != syscall.EINTR {
-				break
-			}
-		}
-		if n != 0 || err != nil {
-			return n, err
+// wait returns events, or none if some have not read everything.
+func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
+	if n, err := poll(epoll, events, 0); n != 0 || err != nil || len(l.again) > 0 {
+		return n, err
+	}
+	return poll(epoll, events, -1)
+}
+
+func poll(epoll int, events []syscall.EpollEvent, timeout int) (int, error) {
+	call := syscall.Syscall6
+	if timeout == 0 {
+		call = syscall.RawSyscall6 // see readNow
+	}
+	for {
+		n, _, errno := call(syscall.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeout), 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
 		}
 	}
-	return 0, nil
 }
 
 // handle has a seat's owner do its turn. Without events, it is one that had not
