@@ -35,3 +35,6 @@ func polledOf(net.Conn) *polled { return nil }
 func (*polled) isBehind() bool  { return false }
 
 func hangUp(c net.Conn) { c.Close() }
+
+func (*Proxy) acceptInLoop(net.Listener) (error, bool) { return nil, false }
+func (*socket) attach()                                {}

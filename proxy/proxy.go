@@ -106,6 +106,7 @@ type Proxy struct {
 	clients   map[*client]struct{}
 	doors     map[net.Listener]struct{}
 	draining  bool
+	closing   chan struct{} // closed when draining begins
 	left      chan struct{} // closed when the last client has left, if somebody waits for that
 	stats     Stats
 }
@@ -211,7 +212,7 @@ func (p *Proxy) init() {
 		pollable(p.Dialer)
 		p.mu.Lock() // for Stats, which may be called at any time
 		defer p.mu.Unlock()
-		p.clients, p.doors = map[*client]struct{}{}, map[net.Listener]struct{}{}
+		p.clients, p.doors, p.closing = map[*client]struct{}{}, map[net.Listener]struct{}{}, make(chan struct{})
 		p.upstreams, p.loops = newUpstreams(p), newLoops()
 		p.Dialer.Admit = p.upstreams.admit
 		if p.Upstreams != UpstreamsDedicated {
@@ -247,6 +248,9 @@ func (p *Proxy) Serve(l net.Listener) error {
 			p.upstreams.watchMaintenance(p.log, func(m Maintenance) { p.count(func(s *Stats) { s.announced(m) }) })
 		}
 	})
+	if err, ok := p.acceptInLoop(l); ok {
+		return err
+	}
 	var pause time.Duration
 	for {
 		c, err := l.Accept()
@@ -263,11 +267,15 @@ func (p *Proxy) Serve(l net.Listener) error {
 		if !passes(err) {
 			return err
 		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		pause = min(max(2*pause, 5*time.Millisecond), maxAcceptPause)
 		p.log.Warn("accept", "error", err, "pause", pause)
 		time.Sleep(pause)
 	}
 }
+
+// maxAcceptPause bounds how long no client is accepted behind an error that
+// passes.
+const maxAcceptPause = time.Second
 
 // passes reports whether Accept may work again: others give file descriptors
 // back, or it was one client that left too early.
@@ -312,6 +320,9 @@ func (p *Proxy) admit(c net.Conn) *client {
 	}
 	if p.MaxClients > 0 && len(p.clients) >= p.MaxClients {
 		p.stats.Refused++
+		if s, ok := c.(*socket); ok {
+			s.attach()
+		}
 		go dismiss(c, "ERR max number of clients reached")
 		return nil
 	}
@@ -373,6 +384,9 @@ func (p *Proxy) drain() <-chan struct{} {
 	p.upstreams.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.draining {
+		close(p.closing)
+	}
 	p.draining = true
 	for l := range p.doors {
 		l.Close()

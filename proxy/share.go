@@ -19,9 +19,13 @@ func (s *session) welcome() {
 		return
 	}
 	s.connected()
-	if s.pipe = s.hub.ready(s.slot); s.pipe == nil || !s.park() {
-		go func() { s.leave(s.goOn()) }()
+	if s.pipe = s.hub.ready(s.slot); s.pipe != nil && s.park() {
+		return
 	}
+	if s.socket != nil {
+		s.socket.attach()
+	}
+	go func() { s.leave(s.goOn()) }()
 }
 
 // serve is for a client that has to say first who it is.

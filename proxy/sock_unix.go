@@ -54,7 +54,14 @@ func socketOf(c net.Conn) *socket {
 	if err != nil {
 		return nil
 	}
-	s := &socket{local: c.LocalAddr(), remote: c.RemoteAddr(), conn: c, raw: raw, fd: -1}
+	s := newSocket(-1, c.LocalAddr(), c.RemoteAddr())
+	s.conn, s.raw = c, raw
+	return s
+}
+
+// newSocket returns a detached socket.
+func newSocket(fd int, local, remote net.Addr) *socket {
+	s := &socket{local: local, remote: remote, fd: fd}
 	s.in.try, s.out.try = s.in.read, s.out.write
 	return s
 }

@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxAccepts bounds how many clients a turn of the loop accepts.
+	maxAccepts = 16
+
+	// lookAround is how often it is looked whether somebody else has closed a
+	// listener: the loop is not told.
+	lookAround = time.Second
+
+	// keepAlive is package net's default for what it accepts: 9 probes.
+	keepAlive      = 15 * time.Second
+	keepAliveCount = 9
+)
+
+// acceptor has a loop accept clients. For those that stay only for a moment
+// waking a goroutine for that is most of what they cost.
+type acceptor struct {
+	proxy    *Proxy
+	listener net.Listener
+	socket   *socket // its socket, of which only control is of use
+	seat     seat
+	failed   chan error // has one in it once the listener is of no further use
+}
+
+// acceptInLoop accepts clients from l as Serve does, and returns Serve's error.
+// It reports false, and nothing has happened, if that cannot be.
+func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
+	if p.hub == nil || p.Auth != nil {
+		return nil, false // each client has to be waited for first
+	}
+	a := &acceptor{proxy: p, listener: l, failed: make(chan error, 1)}
+	switch l := l.(type) {
+	case *net.TCPListener:
+		a.socket = &socket{fd: -1}
+		a.socket.raw, err = l.SyscallConn()
+		a.socket.control(inherited)
+	case *net.UnixListener:
+		a.socket = &socket{fd: -1}
+		a.socket.raw, err = l.SyscallConn()
+	default:
+		return nil, false
+	}
+	if err != nil || !p.loops.of(0).sit(&a.seat, a, a.socket) {
+		return nil, false
+	}
+	a.seat.release()
+	return a.wait(), true
+}
+
+// inherited sets what package net sets of each client: here they inherit it.
+func inherited(fd int) {
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAlive/time.Second))
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAlive/time.Second))
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount)
+}
+
+// wait returns when no more clients will come.
+func (a *acceptor) wait() error {
+	defer a.seat.claim()
+	tick := time.NewTicker(lookAround)
+	defer tick.Stop()
+	for {
+		select {
+		case <-a.proxy.closing:
+			return ErrClosed
+		case err := <-a.failed:
+			return a.ended(err)
+		case <-tick.C:
+			if a.socket.raw.Control(func(uintptr) {}) != nil {
+				return a.ended(net.ErrClosed)
+			}
+		}
+	}
+}
+
+func (a *acceptor) ended(err error) error {
+	if a.proxy.isDraining() {
+		return ErrClosed
+	}
+	return &net.OpError{Op: "accept", Net: a.listener.Addr().Network(), Addr: a.listener.Addr(), Err: err}
+}
+
+// turn accepts those that have come.
+func (a *acceptor) turn(*loop, int, uint32) bool {
+	for range maxAccepts {
+		c, err := a.accept()
+		switch {
+		case err == nil:
+			if cl := a.proxy.admit(c); cl != nil {
+				cl.welcome()
+			}
+		case err == syscall.EAGAIN:
+			return true
+		case err == syscall.ECONNABORTED || err == syscall.EINTR:
+		case passes(err):
+			a.proxy.log.Warn("accept", "error", err, "pause", maxAcceptPause)
+			a.seat.await(0, 0)
+			time.AfterFunc(maxAcceptPause, func() { a.seat.await(0, pollIn) })
+			return true
+		default:
+			a.failed <- err
+			return false
+		}
+	}
+	return true // the others come in the next turn
+}
+
+func (a *acceptor) accept() (*socket, error) {
+	var from syscall.Sockaddr
+	n, err := -1, net.ErrClosed
+	a.socket.control(func(fd int) { n, from, err = syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC) })
+	if err != nil {
+		return nil, err
+	}
+	return newSocket(n, a.listener.Addr(), addrOf(from)), nil
+}
+
+func addrOf(a syscall.Sockaddr) net.Addr {
+	switch a := a.(type) {
+	case *syscall.SockaddrInet4:
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)))
+	case *syscall.SockaddrInet6:
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)))
+	case *syscall.SockaddrUnix:
+		return &net.UnixAddr{Name: a.Name, Net: "unix"}
+	}
+	return nil
+}
+
+func (a *acceptor) leaves() bool { return false }
+func (a *acceptor) quits() bool  { return true }
+func (a *acceptor) resume()      {}
