@@ -24,6 +24,10 @@ const (
 	// sparePong bounds the answer.
 	sparePong = 5 * time.Second
 
+	// letGo is how long the next spare is put off when one is taken: Redis, which
+	// has one thread, would do the handshake before what the client asks for.
+	letGo = 5 * time.Millisecond
+
 	// The pauses between spares that could not be had, or were lost.
 	minSparePause = time.Second
 	maxSparePause = 30 * time.Second
@@ -85,6 +89,9 @@ func (u *upstreams) keepSpare(log *slog.Logger) {
 		}
 		if err == nil {
 			failures = 0
+			if !u.rest(letGo) {
+				return
+			}
 			continue
 		}
 		if lasted {
@@ -97,11 +104,19 @@ func (u *upstreams) keepSpare(log *slog.Logger) {
 			level = slog.LevelWarn
 		}
 		log.Log(u.ctx, level, "no spare upstream", "cache", u.addr, "error", err, "pause", pause.Round(time.Millisecond))
-		select {
-		case <-time.After(pause):
-		case <-u.ctx.Done():
+		if !u.rest(pause) {
 			return
 		}
+	}
+}
+
+// rest waits. It reports false if there is nothing more to wait for.
+func (u *upstreams) rest(pause time.Duration) bool {
+	select {
+	case <-time.After(pause):
+		return true
+	case <-u.ctx.Done():
+		return false
 	}
 }
 

@@ -36,13 +36,13 @@ func TestASpareIsTakenAndReplaced(t *testing.T) {
 		b.do("+OK\r\n", "AUTH", "any", "thing")
 		b.do("+PONG\r\n", "PING")
 		c.send("PING")
-		synctest.Wait()
+		pass(time.Second)
 		if s := d.Stats(); s.Spares != 0 || s.SparesTaken != 2 || s.Dialing != 3 {
 			t.Errorf("got %+v, want one dial for the third client and two for spares", s)
 		}
 		close(l.hold)
 		c.want("+PONG\r\n")
-		synctest.Wait()
+		pass(time.Second)
 		if s := d.Stats(); s.Spares != 2 || s.SparesTaken != 2 {
 			t.Errorf("got %+v, want other spares", s)
 		}
@@ -242,7 +242,7 @@ func TestASpareThatEndsInAClientsHands(t *testing.T) {
 		{"in place of another that ended", nil, func(c *link, u *upstreams) {
 			c.do("+OK\r\n", "SELECT", "3")
 			c.do("+OK\r\n", "SET", "k", "v")
-			synctest.Wait() // there is the next spare
+			pass(time.Second) // there is the next spare
 			u.at(1).mortal.Store(true)
 			u.at(0).Close()
 			synctest.Wait()
@@ -255,7 +255,7 @@ func TestASpareThatEndsInAClientsHands(t *testing.T) {
 		}},
 		{"as a client's own, settings", shared, func(c *link, u *upstreams) {
 			c.do("+OK\r\n", "CLIENT", "SETNAME", "me")
-			synctest.Wait()
+			pass(time.Second)
 			u.at(1).mortal.Store(true)
 		}, 1, func(c *link) {
 			c.do("+OK\r\n", "MULTI")
