@@ -154,9 +154,9 @@ func TestSharingOfATarget(t *testing.T) {
 		pipes int
 		reply time.Duration
 	}{
-		{[]string{"h:1"}, "", proxy.UpstreamsDedicated, 0, 30 * time.Second},
+		{[]string{"h:1"}, "", proxy.UpstreamsAuto, 0, 30 * time.Second},
 		{[]string{"h:1?upstreams=shared&pipes=4", "--upstreams", "auto", "--reply-timeout", "5s"}, "", proxy.UpstreamsShared, 4, 5 * time.Second},
-		{[]string{"h:1?reply-timeout=0"}, "", proxy.UpstreamsDedicated, 0, -1},
+		{[]string{"h:1?reply-timeout=0", "--upstreams", "dedicated"}, "", proxy.UpstreamsDedicated, 0, -1},
 		{nil, "upstreams: shared\nreply-timeout: 1m\ntargets:\n- host: h:1\n  upstreams: auto\n", proxy.UpstreamsAuto, 0, time.Minute},
 	} {
 		c, err := loaded(t, append(tt.args, "--credential", "azure-cli"), nil, tt.file)

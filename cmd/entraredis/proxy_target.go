@@ -43,7 +43,7 @@ type targetOptions struct {
 }
 
 func newTargetOptions() *targetOptions {
-	return &targetOptions{cacheOptions: newCacheOptions(), unixMode: 0o600, maintenance: "auto", maxCommand: byteSize{min: leastLimit}, maxReply: byteSize{min: leastLimit}}
+	return &targetOptions{cacheOptions: newCacheOptions(), unixMode: 0o600, upstreams: proxy.UpstreamsAuto, maintenance: "auto", maxCommand: byteSize{min: leastLimit}, maxReply: byteSize{min: leastLimit}}
 }
 
 func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
@@ -60,7 +60,7 @@ func (o *targetOptions) registerLocal(f *pflag.FlagSet) {
 	f.Var(&o.maxReply, "max-reply", "most that one reply or message may have: a client that is due a larger one is told so and closed; 0 is any size")
 	f.UintVar(&o.maxDials, "max-dials", 16, "connections to the cache being opened at a time, other clients wait for their turn; 0 is any number")
 	f.UintVar(&o.spares, "spares", 1, "connections to the cache kept open ahead of need, so that the next client need not wait for a handshake")
-	f.Var(&o.upstreams, "upstreams", "how clients share upstreams: dedicated, shared or auto")
+	f.Var(&o.upstreams, "upstreams", "how clients share connections to the cache: auto, shared, or dedicated for one each")
 	f.DurationVar(&o.replyTimeout, "reply-timeout", 30*time.Second, "silence after which a shared upstream is taken for dead while replies are due; 0 is never")
 	f.UintVar(&o.pipes, "pipes", 0, "upstreams that are shared, unless --upstreams is dedicated; 0 is 2, or half of the processors if that is more")
 	f.Var(&o.maintenance, "maintenance-events", "listen for maintenance that the cache announces: on, off, or auto, which is on for Azure Cache for Redis")
