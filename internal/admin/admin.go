@@ -113,9 +113,18 @@ func isLocal(hostport string) bool {
 	return err == nil || strings.EqualFold(host, "localhost")
 }
 
+// noTarget is the answer before the first configuration has been applied: the
+// admin address is there before that.
+const noTarget = "no target yet\n"
+
 // startup succeeds once each target was tried, whatever came out.
 func (s *server) startup(w http.ResponseWriter, _ *http.Request) {
-	for _, t := range s.Daemon.Status() {
+	all := s.Daemon.Status()
+	if len(all) == 0 {
+		answer(w, http.StatusServiceUnavailable, noTarget)
+		return
+	}
+	for _, t := range all {
 		if !t.Tried {
 			answer(w, http.StatusServiceUnavailable, t.Name+": starting\n")
 			return
@@ -146,8 +155,13 @@ func (s *server) readiness(w http.ResponseWriter, r *http.Request) {
 	case "0", "false":
 		backend = false
 	}
+	all := s.Daemon.Status()
+	if len(all) == 0 {
+		answer(w, http.StatusServiceUnavailable, noTarget)
+		return
+	}
 	var asked []daemon.Status
-	for _, t := range s.Daemon.Status() {
+	for _, t := range all {
 		if only == "" || t.Name == only {
 			asked = append(asked, t)
 		}

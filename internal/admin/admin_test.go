@@ -77,6 +77,9 @@ func TestProbes(t *testing.T) {
 	}{
 		{"started", &fleet{all: []daemon.Status{ready("a"), failed}}, "/startup", false, 200, "started\n"},
 		{"not started", &fleet{all: []daemon.Status{ready("a"), starting}}, "/startup", false, 503, "b: starting\n"},
+		{"nothing configured yet", &fleet{}, "/startup", false, 503, "no target yet\n"},
+		{"nothing to be ready", &fleet{}, "/readiness", false, 503, "no target yet\n"},
+		{"nothing of that name", &fleet{}, "/readiness?target=a", false, 503, "no target yet\n"},
 		{"alive", &fleet{all: []daemon.Status{failed}}, "/liveness", false, 200, "alive\n"},
 		{"ready", &fleet{all: []daemon.Status{ready("a"), ready("b")}}, "/readiness", false, 200, "a: ready\nb: ready\n"},
 		{"one failed", &fleet{all: []daemon.Status{ready("a"), failed}}, "/readiness", false, 503, "a: ready\nb: address in use\n"},
