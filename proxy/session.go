@@ -31,7 +31,7 @@ const (
 	// pipe, besides the time that its replies take to come. The next ones have
 	// less time for a while, or many would add up.
 	hardUnread = 4 << 20
-	maxStall   = time.Second
+	maxStall   = time.Second / 2
 	nextStall  = maxStall / 10
 	stallsFor  = 10 * maxStall
 )
