@@ -220,3 +220,20 @@ func (p *polite) Close() error {
 	p.Write([]byte("goodbye"))
 	return p.bare.Close()
 }
+
+// A client that leaves while it is about to be told why it is closed is not
+// taken for one that is owed nothing.
+func TestLeavesBeforeItIsRefused(t *testing.T) {
+	p := &Proxy{Upstreams: UpstreamsShared, Dialer: &entraredis.Dialer{}}
+	p.init()
+	defer p.Close()
+	conn, _ := socketPair(t)
+	c := &client{proxy: p, conn: conn, in: conn}
+	c.ctx, c.cancel = context.WithCancelCause(t.Context())
+	c.unhook = func() bool { return true }
+	s := newSession(c, p.hub)
+	s.ended, s.refused = true, true
+	if s.quits() {
+		t.Error("it has quit")
+	}
+}
