@@ -118,11 +118,23 @@ func (a *acceptor) turn(*loop, int, uint32) bool {
 func (a *acceptor) accept() (*socket, error) {
 	var from syscall.Sockaddr
 	n, err := -1, net.ErrClosed
-	a.socket.control(func(fd int) { n, from, err = syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC) })
+	a.socket.control(func(fd int) {
+		dontWait(fd)
+		n, from, err = syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return newSocket(n, a.listener.Addr(), addrOf(from)), nil
+}
+
+// dontWait has accept not wait in a listener. Whoever has a copy of it, such as a
+// process to come, may have changed that: os.File.Fd does.
+func dontWait(fd int) {
+	flags, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	if errno == 0 && flags&syscall.O_NONBLOCK == 0 {
+		syscall.SetNonblock(fd, true)
+	}
 }
 
 func addrOf(a syscall.Sockaddr) net.Addr {
