@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,8 +27,12 @@ type acceptor struct {
 	proxy    *Proxy
 	listener net.Listener
 	socket   *socket // its socket, of which only control is of use
-	seat     seat
-	failed   chan error // has one in it once the listener is of no further use
+	// ready is an epoll instance with only that in it. The loop's own could not
+	// be rid of it again: it is closed by others, and lives on if there is a copy.
+	ready  *socket
+	seat   seat
+	failed chan error  // has one in it once the listener is of no further use
+	over   atomic.Bool // nobody waits for failed
 }
 
 // acceptInLoop accepts clients from l as Serve does, and returns Serve's error.
@@ -36,23 +41,43 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	if p.hub == nil || p.Auth != nil {
 		return nil, false // each client has to be waited for first
 	}
-	a := &acceptor{proxy: p, listener: l, failed: make(chan error, 1)}
+	a := &acceptor{proxy: p, listener: l, socket: &socket{fd: -1}, failed: make(chan error, 1)}
 	switch l := l.(type) {
 	case *net.TCPListener:
-		a.socket = &socket{fd: -1}
-		a.socket.raw, err = l.SyscallConn()
-		a.socket.control(inherited)
+		if a.socket.raw, err = l.SyscallConn(); err == nil {
+			a.socket.control(inherited)
+		}
 	case *net.UnixListener:
-		a.socket = &socket{fd: -1}
 		a.socket.raw, err = l.SyscallConn()
 	default:
 		return nil, false
 	}
-	if err != nil || !p.loops.of(0).sit(&a.seat, a, a.socket) {
+	if err != nil || !a.open() {
+		return nil, false
+	}
+	if !p.loops.of(0).sit(&a.seat, a, a.ready) {
+		a.ready.Close()
 		return nil, false
 	}
 	a.seat.release()
 	return a.wait(), true
+}
+
+// open makes a.ready.
+func (a *acceptor) open() bool {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	a.ready = newSocket(epoll, nil, nil)
+	err = net.ErrClosed
+	a.socket.control(func(fd int) {
+		err = syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: pollIn, Fd: int32(fd)})
+	})
+	if err != nil {
+		a.ready.Close()
+	}
+	return err == nil
 }
 
 // inherited sets what package net sets of each client: here they inherit it.
@@ -66,7 +91,7 @@ func inherited(fd int) {
 
 // wait returns when no more clients will come.
 func (a *acceptor) wait() error {
-	defer a.seat.claim()
+	defer a.end()
 	tick := time.NewTicker(lookAround)
 	defer tick.Stop()
 	for {
@@ -80,6 +105,14 @@ func (a *acceptor) wait() error {
 				return a.ended(net.ErrClosed)
 			}
 		}
+	}
+}
+
+// end takes the acceptor out of the loop, or has the loop do so.
+func (a *acceptor) end() {
+	a.over.Store(true)
+	if a.seat.claim() {
+		a.resume()
 	}
 }
 
@@ -149,6 +182,10 @@ func addrOf(a syscall.Sockaddr) net.Addr {
 	return nil
 }
 
-func (a *acceptor) leaves() bool { return false }
-func (a *acceptor) quits() bool  { return true }
-func (a *acceptor) resume()      {}
+func (a *acceptor) leaves() bool { return a.over.Load() }
+func (a *acceptor) resume()      { a.ready.Close() }
+
+func (a *acceptor) quits() bool {
+	a.ready.Close()
+	return true
+}

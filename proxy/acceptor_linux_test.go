@@ -98,3 +98,40 @@ func TestListenerThatWaits(t *testing.T) {
 	within(t, "Close waits", closed)
 	within(t, "Serve goes on", served)
 }
+
+// A listener that another process has too is still there when it is closed here.
+// The loop must hear no more of it.
+func TestListenerThatOthersHave(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p, served := acceptingLoop(t, l)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write([]byte("*1\r\n$4\r\nQUIT\r\n"))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	within(t, "Serve goes on", served)
+	late, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	n := 0
+	p.loops.of(0).raw.Control(func(fd uintptr) { n, err = poll(int(fd), make([]syscall.EpollEvent, 8), 0) })
+	if n != 0 || err != nil {
+		t.Errorf("%d events, %v", n, err)
+	}
+}
