@@ -30,6 +30,7 @@ type acceptor struct {
 	// ready is an epoll instance with only that in it. The loop's own could not
 	// be rid of it again: it is closed by others, and lives on if there is a copy.
 	ready  *socket
+	bare   bool // clients do not inherit all options
 	seat   seat
 	failed chan error  // has one in it once the listener is of no further use
 	over   atomic.Bool // nobody waits for failed
@@ -45,7 +46,7 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	switch l := l.(type) {
 	case *net.TCPListener:
 		if a.socket.raw, err = l.SyscallConn(); err == nil {
-			a.socket.control(inherited)
+			a.socket.control(func(fd int) { a.bare = !setOptions(fd) })
 		}
 	case *net.UnixListener:
 		a.socket.raw, err = l.SyscallConn()
@@ -80,13 +81,21 @@ func (a *acceptor) open() bool {
 	return err == nil
 }
 
-// inherited sets what package net sets of each client: here they inherit it.
-func inherited(fd int) {
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAlive/time.Second))
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAlive/time.Second))
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount)
+// setOptions sets what package net sets of each client, of a listener for them to
+// inherit. It reports whether that was all: of one for Multipath TCP, which
+// net.Listen makes, older kernels take less.
+func setOptions(fd int) bool {
+	all := true
+	for _, o := range [...][3]int{
+		{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAlive / time.Second)},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAlive / time.Second)},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount},
+	} {
+		all = syscall.SetsockoptInt(fd, o[0], o[1], o[2]) == nil && all
+	}
+	return all
 }
 
 // wait returns when no more clients will come.
@@ -157,6 +166,9 @@ func (a *acceptor) accept() (*socket, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if a.bare {
+		setOptions(n)
 	}
 	return newSocket(n, a.listener.Addr(), addrOf(from)), nil
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"net"
 	"syscall"
 	"testing"
@@ -30,19 +29,19 @@ func within[T any](t *testing.T, what string, c <-chan T) (v T) {
 }
 
 // Clients of package net's have these options, whichever way they come.
-func TestOptionsAreInherited(t *testing.T) {
-	for _, multipath := range []bool{false, true} {
+func TestOptionsOfWhoIsAccepted(t *testing.T) {
+	for _, bare := range []bool{false, true} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		a := &acceptor{listener: l, socket: &socket{fd: -1}}
+		a := &acceptor{listener: l, socket: &socket{fd: -1}, bare: bare}
 		a.socket.raw, _ = l.(*net.TCPListener).SyscallConn()
-		a.socket.control(inherited)
-		d := net.Dialer{}
-		d.SetMultipathTCP(multipath)
-		c, err := d.DialContext(context.Background(), "tcp", l.Addr().String())
+		if !bare {
+			a.socket.control(func(fd int) { a.bare = !setOptions(fd) })
+		}
+		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +59,7 @@ func TestOptionsAreInherited(t *testing.T) {
 			"TCP_KEEPCNT":   {syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
 		} {
 			if v, err := syscall.GetsockoptInt(s.fd, o[0], o[1]); v != o[2] || err != nil {
-				t.Errorf("multipath %v: %s is %d, %v", multipath, what, v, err)
+				t.Errorf("bare: %v: %s is %d, %v", bare, what, v, err)
 			}
 		}
 	}
