@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,8 +27,13 @@ type acceptor struct {
 	proxy    *Proxy
 	listener net.Listener
 	socket   *socket // its socket, of which only control is of use
-	seat     seat
-	failed   chan error // has one in it once the listener is of no further use
+	// ready is an epoll instance with only that in it. The loop's own could not
+	// be rid of it again: it is closed by others, and lives on if there is a copy.
+	ready  *socket
+	bare   bool // clients do not inherit all options
+	seat   seat
+	failed chan error  // has one in it once the listener is of no further use
+	over   atomic.Bool // nobody waits for failed
 }
 
 // acceptInLoop accepts clients from l as Serve does, and returns Serve's error.
@@ -36,37 +42,65 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	if p.hub == nil || p.Auth != nil {
 		return nil, false // each client has to be waited for first
 	}
-	a := &acceptor{proxy: p, listener: l, failed: make(chan error, 1)}
+	a := &acceptor{proxy: p, listener: l, socket: &socket{fd: -1}, failed: make(chan error, 1)}
 	switch l := l.(type) {
 	case *net.TCPListener:
-		a.socket = &socket{fd: -1}
-		a.socket.raw, err = l.SyscallConn()
-		a.socket.control(inherited)
+		if a.socket.raw, err = l.SyscallConn(); err == nil {
+			a.socket.control(func(fd int) { a.bare = !setOptions(fd) })
+		}
 	case *net.UnixListener:
-		a.socket = &socket{fd: -1}
 		a.socket.raw, err = l.SyscallConn()
 	default:
 		return nil, false
 	}
-	if err != nil || !p.loops.of(0).sit(&a.seat, a, a.socket) {
+	if err != nil || !a.open() {
+		return nil, false
+	}
+	if !p.loops.of(0).sit(&a.seat, a, a.ready) {
+		a.ready.Close()
 		return nil, false
 	}
 	a.seat.release()
 	return a.wait(), true
 }
 
-// inherited sets what package net sets of each client: here they inherit it.
-func inherited(fd int) {
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAlive/time.Second))
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAlive/time.Second))
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount)
+// open makes a.ready.
+func (a *acceptor) open() bool {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	a.ready = newSocket(epoll, nil, nil)
+	err = net.ErrClosed
+	a.socket.control(func(fd int) {
+		err = syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: pollIn, Fd: int32(fd)})
+	})
+	if err != nil {
+		a.ready.Close()
+	}
+	return err == nil
+}
+
+// setOptions sets what package net sets of each client, of a listener for them to
+// inherit. It reports whether that was all: of one for Multipath TCP, which
+// net.Listen makes, older kernels take less.
+func setOptions(fd int) bool {
+	all := true
+	for _, o := range [...][3]int{
+		{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAlive / time.Second)},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAlive / time.Second)},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount},
+	} {
+		all = syscall.SetsockoptInt(fd, o[0], o[1], o[2]) == nil && all
+	}
+	return all
 }
 
 // wait returns when no more clients will come.
 func (a *acceptor) wait() error {
-	defer a.seat.claim()
+	defer a.end()
 	tick := time.NewTicker(lookAround)
 	defer tick.Stop()
 	for {
@@ -80,6 +114,14 @@ func (a *acceptor) wait() error {
 				return a.ended(net.ErrClosed)
 			}
 		}
+	}
+}
+
+// end takes the acceptor out of the loop, or has the loop do so.
+func (a *acceptor) end() {
+	a.over.Store(true)
+	if a.seat.claim() {
+		a.resume()
 	}
 }
 
@@ -118,11 +160,26 @@ func (a *acceptor) turn(*loop, int, uint32) bool {
 func (a *acceptor) accept() (*socket, error) {
 	var from syscall.Sockaddr
 	n, err := -1, net.ErrClosed
-	a.socket.control(func(fd int) { n, from, err = syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC) })
+	a.socket.control(func(fd int) {
+		dontWait(fd)
+		n, from, err = syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+	})
 	if err != nil {
 		return nil, err
 	}
+	if a.bare {
+		setOptions(n)
+	}
 	return newSocket(n, a.listener.Addr(), addrOf(from)), nil
+}
+
+// dontWait has accept not wait in a listener. Whoever has a copy of it, such as a
+// process to come, may have changed that: os.File.Fd does.
+func dontWait(fd int) {
+	flags, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	if errno == 0 && flags&syscall.O_NONBLOCK == 0 {
+		syscall.SetNonblock(fd, true)
+	}
 }
 
 func addrOf(a syscall.Sockaddr) net.Addr {
@@ -137,6 +194,10 @@ func addrOf(a syscall.Sockaddr) net.Addr {
 	return nil
 }
 
-func (a *acceptor) leaves() bool { return false }
-func (a *acceptor) quits() bool  { return true }
-func (a *acceptor) resume()      {}
+func (a *acceptor) leaves() bool { return a.over.Load() }
+func (a *acceptor) resume()      { a.ready.Close() }
+
+func (a *acceptor) quits() bool {
+	a.ready.Close()
+	return true
+}

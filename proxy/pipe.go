@@ -399,10 +399,11 @@ func (r *pipeReader) next() bool {
 	return len(r.parcels) > 0
 }
 
-// deliver hands over all that is at the beginning of b for the first parcel.
+// deliver hands over all that is at the beginning of b for the first parcel; with
+// an error, what stands before the reply that is none.
 func (r *pipeReader) deliver(b []byte) (n int, err error) {
 	f := &r.parcels[0]
-	replies, limit := 0, f.to.hub.maxReply
+	replies, begun, limit := 0, r.begun, f.to.hub.maxReply
 	for n < len(b) && f.n > 0 && (!r.replies.AtBoundary() || b[n] != '>') {
 		if r.replies.AtBoundary() {
 			if k, whole := r.replies.Run(b[n:], f.n, limit); k > 0 {
@@ -412,9 +413,10 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 				continue
 			}
 		}
-		k, done, err := r.replies.Next(b[n:])
-		if err != nil {
-			return 0, err
+		var k int
+		var done bool
+		if k, done, err = r.replies.Next(b[n:]); err != nil {
+			break
 		}
 		if r.size += int64(k); r.size+r.replies.Ahead() > limit {
 			r.refuse(b[:n])
@@ -426,7 +428,9 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 			r.size = 0
 		}
 	}
-	r.begun = !r.replies.AtBoundary()
+	if r.begun = !r.replies.AtBoundary(); err != nil {
+		r.begun = begun && replies == 0
+	}
 	to, size := f.to, 0
 	if f.n == 0 {
 		size = f.size
@@ -437,7 +441,7 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 	if to.deliver(b[:n], replies, size) {
 		r.touched = append(r.touched, to)
 	}
-	return n, nil
+	return n, err
 }
 
 // flush lets the clients have what was handed over.

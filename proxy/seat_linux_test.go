@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -219,4 +220,61 @@ type polite struct{ bare }
 func (p *polite) Close() error {
 	p.Write([]byte("goodbye"))
 	return p.bare.Close()
+}
+
+// A client that leaves while it is about to be told why it is closed is not
+// taken for one that is owed nothing.
+func TestLeavesBeforeItIsRefused(t *testing.T) {
+	p := &Proxy{Upstreams: UpstreamsShared, Dialer: &entraredis.Dialer{}}
+	p.init()
+	defer p.Close()
+	conn, _ := socketPair(t)
+	c := &client{proxy: p, conn: conn, in: conn}
+	c.ctx, c.cancel = context.WithCancelCause(t.Context())
+	c.unhook = func() bool { return true }
+	s := newSession(c, p.hub)
+	s.ended, s.refused = true, true
+	if s.quits() {
+		t.Error("it has quit")
+	}
+}
+
+// Behind what is no reply a pipe ends. Who is due what came before it gets that,
+// and an error for each of the rest.
+func TestRepliesInFrontOfGarbage(t *testing.T) {
+	for sent, want := range map[string]string{
+		"+A\r\n+B\r?":           "+A\r\n-ERR ",
+		"+A\r\n*1\r\n$1\r\nB?":  "+A\r\n-ERR ",
+		"-A\r\n:1\r\n?":         "-A\r\n:1\r\n-ERR ",
+		"-A\r\n:1\r\n$1\r\nC??": "-A\r\n:1\r\n-ERR ",
+	} {
+		p := &Proxy{Upstreams: UpstreamsShared, Dialer: &entraredis.Dialer{}}
+		p.init()
+		conn, far3 := socketPair(t)
+		c := &client{proxy: p, conn: conn, in: conn}
+		c.ctx, c.cancel = context.WithCancelCause(t.Context())
+		s := newSession(c, p.hub)
+		s.owed = 3
+		up, far := socketPair(t)
+		ended := make(chan struct{})
+		pi := newPipe(bare{&tried{socket: up}}, p.loops.of(0), 0, func(*pipe, error, []parcel, []byte) { close(ended) })
+		if err := pi.submit(s, []byte("commands"), 3); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(far, make([]byte, len("commands"))); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(far, sent)
+		within(t, "the pipe goes on", ended)
+		s.mu.Lock()
+		if s.owed != 0 {
+			t.Errorf("%q: %d replies are still due", sent, s.owed)
+		}
+		s.mu.Unlock()
+		conn.Close()
+		if got, err := io.ReadAll(far3); !strings.HasPrefix(string(got), want) || strings.Count(string(got), "\r\n") != 3 || err != nil {
+			t.Errorf("%q: got %q, %v, want %q", sent, got, err, want)
+		}
+		p.Close()
+	}
 }

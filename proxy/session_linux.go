@@ -68,7 +68,7 @@ func (s *session) leaves() bool { return s.ctx.Err() != nil }
 // that.
 func (s *session) quits() bool {
 	s.mu.Lock()
-	done := s.ended && s.owed == 0 && s.unread() == 0 && len(s.in.bytes()) == 0
+	done := s.ended && !s.refused && s.owed == 0 && s.unread() == 0 && len(s.in.bytes()) == 0
 	s.mu.Unlock()
 	if done {
 		s.abandon()
