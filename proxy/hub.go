@@ -343,9 +343,10 @@ func (h *hub) close() {
 	for i := range h.slots {
 		s := &h.slots[i]
 		s.mu.Lock()
-		if s.pipe != nil {
-			s.pipe.close()
-		}
+		p := s.pipe
 		s.mu.Unlock()
+		if p != nil {
+			p.close()
+		}
 	}
 }

@@ -241,10 +241,16 @@ func (p *pipe) unstick() {
 // listen ends the pipe if upstream has been silent for too long, and looks
 // again when that may be so.
 func (p *pipe) listen() {
+	if p.isDead() {
+		hangUp(p.conn) // which may wait: the loop must not, for the lock
+	}
+}
+
+func (p *pipe) isDead() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.broken != nil {
-		return
+		return false
 	}
 	left := p.limit
 	if p.due > 0 {
@@ -256,10 +262,10 @@ func (p *pipe) listen() {
 	}
 	if left > 0 {
 		p.timer.Reset(left)
-		return
+		return false
 	}
 	p.fail(silence(p.limit))
-	hangUp(p.conn)
+	return true
 }
 
 // silence is the error of a pipe that was silent for so long.

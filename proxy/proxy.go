@@ -30,7 +30,7 @@ type Proxy struct {
 	// Auth decides on the username and password of a client, which it sends
 	// with AUTH or HELLO; with AUTH PASSWORD the username is "default". Nil:
 	// clients need none, and what they send is accepted. It must be safe for
-	// concurrent use and return at once. See [Password].
+	// concurrent use, return at once, and not call the Proxy. See [Password].
 	Auth func(username, password []byte) bool
 
 	// MaxClients bounds the clients that are connected at a time. One more is
@@ -235,6 +235,11 @@ func (p *Proxy) Check(ctx context.Context) error {
 
 // Serve accepts clients from l until Shutdown, Close or an error of l, and
 // closes l. It may be called with several listeners. The error is never nil.
+//
+// On Linux, with shared upstreams and without Auth, clients of a TCP or Unix
+// listener are accepted in another way than by l.Accept: a deadline of l has no
+// effect, keep-alive is that of package net by default, and that somebody else has
+// closed l is noticed within a second.
 func (p *Proxy) Serve(l net.Listener) error {
 	p.init()
 	defer l.Close()

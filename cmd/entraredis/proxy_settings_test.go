@@ -41,7 +41,7 @@ func loaded(t *testing.T, args, env []string, file string) (*configuration, erro
 		return err
 	}}
 	o = proxyFlags(cmd)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil would be those of this process
 	return c, cmd.Execute()
 }
 
