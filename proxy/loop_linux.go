@@ -27,9 +27,10 @@ type loop struct {
 	seats map[int32]place
 
 	// Of the loop's goroutine.
-	now     time.Time         // of this turn
-	plain   [largeBuffer]byte // for what a turn reads
-	wire    [largeBuffer]byte // for the same beneath TLS
+	now     time.Time               // of this turn
+	events  [256]syscall.EpollEvent // not on a stack, which may move
+	plain   [largeBuffer]byte       // for what a turn reads
+	wire    [largeBuffer]byte       // for the same beneath TLS
 	touched []*pipe
 	again   []*seat // have not read everything
 }
@@ -260,7 +261,7 @@ func (l *loop) run() {
 }
 
 func (l *loop) serve(epoll int) {
-	events := make([]syscall.EpollEvent, 256)
+	events := l.events[:]
 	var again []*seat
 	for {
 		n, err := l.wait(epoll, events)
@@ -300,21 +301,27 @@ func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
 	return poll(epoll, events, -1)
 }
 
-func poll(epoll int, events []syscall.EpollEvent, timeout int) (int, error) {
-	call := syscall.Syscall6
-	if timeout == 0 {
-		call = syscall.RawSyscall6 // see readNow
-	}
+func poll(epoll int, events []syscall.EpollEvent, timeout int) (n int, err error) {
 	for {
-		n, _, errno := call(syscall.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeout), 0, 0)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case syscall.EINTR:
-		default:
-			return 0, errno
+		if timeout == 0 {
+			n, err = pollNow(epoll, events)
+		} else {
+			n, err = syscall.EpollWait(epoll, events, timeout)
+		}
+		if err != syscall.EINTR {
+			return n, err
 		}
 	}
+}
+
+// pollNow is EpollWait that does not wait, and so need not tell the runtime: see
+// readNow.
+func pollNow(epoll int, events []syscall.EpollEvent) (int, error) {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // handle has a seat's owner do its turn. Without events, it is one that had not

@@ -2,9 +2,9 @@ package proxy
 
 import "os"
 
-// maxRecords bounds how much one connection may read while others wait for
-// their turn, in records of TLS, which have 16 KiB at most.
-const maxRecords = 8
+// maxReads bounds how often one connection may read while others wait for their
+// turn: a record of TLS, of 16 KiB, at a time on a pipe, and 64 KiB on a ride.
+const maxReads = 8
 
 // park lets the loop have a pipe, to read from it, and to write what was not
 // taken at once. If it reports true, the reading side is no longer the caller's.
@@ -49,7 +49,7 @@ func (p *pipe) turn(l *loop, _ int, events uint32) bool {
 
 // readNow reads as much as one turn may. It reports whether the pipe goes on.
 func (p *pipe) readNow(l *loop) bool {
-	for range maxRecords {
+	for range maxReads {
 		n, err := p.conn.Read(l.plain[:])
 		if err == os.ErrDeadlineExceeded {
 			return true

@@ -50,7 +50,7 @@ func (r *ride) stand() {
 
 // quits ends a ride whose client has left and is owed nothing.
 func (r *ride) quits() bool {
-	if !r.left || r.lost != nil || len(r.out) > 0 || r.polled.conn.Waits() {
+	if !r.left || r.more || r.lost != nil || len(r.out) > 0 || r.polled.conn.Waits() {
 		return false
 	}
 	r.client.over(r.arrive(errLeft))
@@ -111,7 +111,7 @@ func (r *ride) send(b []byte, now time.Time) bool {
 func (r *ride) deliver(l *loop) bool {
 	r.polled.tried.lend(l.wire[:])
 	defer r.polled.tried.takeBack()
-	for range maxRecords {
+	for range maxReads {
 		n := 0
 		var err error
 		for err == nil && len(l.plain)-n >= minRead {
