@@ -30,11 +30,6 @@ func overSockets(t *testing.T) *sockets {
 	return &sockets{t, p, addr}
 }
 
-type socketLink struct {
-	net.Conn
-	r *resp.Reader
-}
-
 func (s *sockets) connect() *socketLink {
 	s.Helper()
 	c, err := net.Dial("tcp", s.addr.String())

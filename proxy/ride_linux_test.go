@@ -718,7 +718,6 @@ func TestRideTwin(t *testing.T) {
 
 func (r *rides) converse(t *testing.T, id int, mode proxy.Upstreams, direct string) {
 	rnd := rand.New(rand.NewPCG(7, uint64(id)))
-	name := fmt.Sprintf("{c%d}", id)
 	for session := range 4 { // the state of one makes a client leave the loop
 		a := r.connect()
 		b, err := net.Dial("unix", direct)
@@ -736,30 +735,8 @@ func (r *rides) converse(t *testing.T, id int, mode proxy.Upstreams, direct stri
 			say = rideScript
 		}
 		for range *twinRounds {
-			lines := say(rnd)
-			var out []byte
-			for _, l := range lines {
-				out = resp.AppendCommand(out, strings.Fields(strings.ReplaceAll(l, "{}", name))...)
-			}
-			go b.Write(out)
-			chunks := cut(rnd, out)
-			go func() {
-				for _, c := range chunks {
-					a.Write(c)
-				}
-			}()
-			for i, l := range lines {
-				want, err := fromB.ReadFrame()
-				if err != nil {
-					t.Errorf("%s, direct: %v", l, err)
-					return
-				}
-				want = bytes.Clone(want)
-				got, err := a.r.ReadFrame()
-				if err != nil || !bytes.Equal(got, want) {
-					t.Errorf("client %d, %.60q (%d of %.300q): got %.200q, %v, want %.200q", id, l, i, lines, got, err, want)
-					return
-				}
+			if !agree(t, rnd, id, say(rnd), a, &socketLink{b, fromB}) {
+				return
 			}
 		}
 		a.Close()

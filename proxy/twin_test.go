@@ -148,7 +148,6 @@ func TestSharedTwin(t *testing.T) {
 
 func converse(t *testing.T, id int, proxied, direct string) {
 	r := rand.New(rand.NewPCG(20261124, uint64(id)))
-	name := fmt.Sprintf("{c%d}", id)
 	a, err := net.Dial("tcp", proxied)
 	if err != nil {
 		t.Error(err)
@@ -166,31 +165,46 @@ func converse(t *testing.T, id int, proxied, direct string) {
 	b.SetDeadline(limit)
 	fromA, fromB := resp.NewReader(a), resp.NewReader(b)
 	for range *twinRounds {
-		lines := script(r)
-		var bytesOut []byte
-		for _, l := range lines {
-			bytesOut = resp.AppendCommand(bytesOut, strings.Fields(strings.ReplaceAll(l, "{}", name))...)
-		}
-		go b.Write(bytesOut)
-		chunks := cut(r, bytesOut)
-		go func() {
-			for _, c := range chunks {
-				a.Write(c)
-			}
-		}()
-		for i, l := range lines {
-			want, err := fromB.ReadFrame()
-			if err != nil {
-				t.Errorf("%s, direct: %v", l, err)
-				return
-			}
-			got, err := fromA.ReadFrame()
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("client %d, %.60q (%d of %.300q): got %.200q, %v, want %.200q", id, l, i, lines, got, err, want)
-				return
-			}
+		if !agree(t, r, id, script(r), &socketLink{a, fromA}, &socketLink{b, fromB}) {
+			return
 		}
 	}
+}
+
+// socketLink is a connection whose replies are read.
+type socketLink struct {
+	net.Conn
+	r *resp.Reader
+}
+
+// agree sends a conversation of the client id over both connections, to a in
+// random pieces, and reports whether every reply from a is that from b.
+func agree(t *testing.T, rnd *rand.Rand, id int, lines []string, a, b *socketLink) bool {
+	name := fmt.Sprintf("{c%d}", id)
+	var out []byte
+	for _, l := range lines {
+		out = resp.AppendCommand(out, strings.Fields(strings.ReplaceAll(l, "{}", name))...)
+	}
+	go b.Write(out)
+	chunks := cut(rnd, out)
+	go func() {
+		for _, c := range chunks {
+			a.Write(c)
+		}
+	}()
+	for i, l := range lines {
+		want, err := b.r.ReadFrame()
+		if err != nil {
+			t.Errorf("%s, direct: %v", l, err)
+			return false
+		}
+		got, err := a.r.ReadFrame()
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("client %d, %.60q (%d of %.300q): got %.200q, %v, want %.200q", id, l, i, lines, got, err, want)
+			return false
+		}
+	}
+	return true
 }
 
 func cut(r *rand.Rand, b []byte) (chunks [][]byte) {
