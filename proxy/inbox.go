@@ -73,6 +73,16 @@ func (i *inbox) fill(c net.Conn, s *socket) error {
 		}
 		i.buf = getSmall()
 	}
+	n, err := c.Read(i.room())
+	i.add(n)
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// room returns where more may be put, behind what there is; add takes it in.
+func (i *inbox) room() []byte {
 	if i.from > 0 {
 		i.to = copy(i.buf, i.buf[i.from:i.to])
 		i.from = 0
@@ -86,10 +96,7 @@ func (i *inbox) fill(c net.Conn, s *socket) error {
 		put(i.buf)
 		i.buf = larger
 	}
-	n, err := c.Read(i.buf[i.to:])
-	i.to += n
-	if n > 0 {
-		return nil // an error comes again
-	}
-	return err
+	return i.buf[i.to:]
 }
+
+func (i *inbox) add(n int) { i.to += n }

@@ -7,6 +7,7 @@ type ride struct {
 	line   *line
 	loop   *loop
 	unhook func() bool // from ctx
+	stage  *stage      // nil if the client never shares
 
 	// Of whoever has the ride: its goroutine, or the loop.
 	polled *polled // while the loop has it
@@ -28,6 +29,11 @@ func (r *ride) goOn(begun []byte) error {
 // resume goes on with a ride that was the loop's.
 func (r *ride) resume() {
 	r.stand()
+	r.pursue()
+}
+
+// pursue is resume in a goroutine that has the sockets.
+func (r *ride) pursue() {
 	var err error
 	switch {
 	case r.lost == nil || len(r.out) > 0:

@@ -25,10 +25,10 @@ func (r *ride) park(begun []byte) (rest []byte, parked bool) {
 	if r.polled == nil || !r.polled.begin(&r.seat, upstreamSock) {
 		return begun, false
 	}
-	if in.detach() && r.polled.tried.detach() && r.loop.sit(&r.seat, r, in, r.polled.tried.socket) {
+	if in.detach() && r.polled.tried.detach() && r.loop.sit(&r.seat, r.sitter(), in, r.polled.tried.socket) {
 		stays := len(begun) == 0 || r.send(begun, time.Now())
 		begun = nil
-		if stays {
+		if stays && (r.stage == nil || r.stage.parks()) {
 			r.listen()
 			r.seat.await(upstreamSock, pollIn|pollOut) // something may have been read, and not had
 			if r.seat.release() {
@@ -41,6 +41,14 @@ func (r *ride) park(begun []byte) (rest []byte, parked bool) {
 	return begun, false
 }
 
+// sitter is who has the seat: the client, who has it for longer than this ride.
+func (r *ride) sitter() sitter {
+	if r.stage != nil {
+		return r.stage.session
+	}
+	return r
+}
+
 // stand is the inverse of park, for who has the ride.
 func (r *ride) stand() {
 	socketOf(r.conn).attach()
@@ -50,11 +58,15 @@ func (r *ride) stand() {
 
 // quits ends a ride whose client has left and is owed nothing.
 func (r *ride) quits() bool {
-	if !r.left || r.more || r.lost != nil || len(r.out) > 0 || r.polled.conn.Waits() {
+	if !r.mayQuit() {
 		return false
 	}
 	r.client.over(r.arrive(errLeft))
 	return true
+}
+
+func (r *ride) mayQuit() bool {
+	return r.left && !r.more && r.lost == nil && len(r.out) == 0 && !r.polled.conn.Waits()
 }
 
 // leaves reports whether the ride is to leave the loop.
@@ -91,12 +103,21 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 
 // receive reads what the client has sent, and sends it.
 func (r *ride) receive(l *loop) bool {
-	n, err := socketOf(r.conn).tryRead(l.plain[:])
-	if err != nil {
+	b := l.plain[:]
+	if r.stage != nil {
+		b = r.stage.room(b)
+	}
+	n, err := socketOf(r.conn).tryRead(b)
+	switch {
+	case err != nil:
 		r.left = err == io.EOF
 		return false // which is met again
+	case n == 0:
+		return true
+	case r.stage != nil:
+		return r.stage.got(b[:n], l.now)
 	}
-	return n == 0 || r.send(l.plain[:n], l.now)
+	return r.send(b[:n], l.now)
 }
 
 // send sends what has come from the client. It reports whether the ride stays.
@@ -120,6 +141,9 @@ func (r *ride) deliver(l *loop) bool {
 			n += k
 		}
 		if r.more = err == nil; n > 0 {
+			if r.stage != nil {
+				r.stage.observe(l.plain[:n])
+			}
 			r.handed(l.now)
 			k := socketOf(r.conn).tryWrite(l.plain[:n])
 			if k < n {
@@ -148,6 +172,9 @@ func (r *ride) took(n int, now time.Time) {
 	r.down.Add(uint64(n))
 	r.owed.Store(len(r.out) > 0)
 	r.active.Store(now.UnixNano())
+	if r.stage != nil && len(r.out) == 0 {
+		r.stage.handedOver()
+	}
 }
 
 // listen has the loop wait for what is to be waited for: a side that does not

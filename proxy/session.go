@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,9 +58,12 @@ type session struct {
 	pipe     *pipe
 	shared   bool // something was sent over a pipe, or over an upstream that was given back
 	settings settings
+	own      *stage // while it has an upstream of its own
 	request  strict
 	stop     form // what stands where run ended
 	ended    bool // the loop has met the end, or an error, that is still to be read
+
+	due atomic.Bool // see stage.arm
 
 	mu       sync.Mutex
 	owed     int           // replies due from pipes

@@ -48,12 +48,20 @@ func (s *session) listen() {
 
 // resume is serve for a client that was the loop's.
 func (s *session) resume() {
+	due := s.due.Swap(false)
+	if s.own != nil {
+		s.own.resume(due)
+		return
+	}
 	s.fromSeat()
-	s.leave(s.goOn())
+	s.leave(s.goOn(nil))
 }
 
 // turn reads what the client has sent, and writes what it did not take at once.
-func (s *session) turn(l *loop, _ int, events uint32) bool {
+func (s *session) turn(l *loop, sock int, events uint32) bool {
+	if s.own != nil {
+		return s.own.ride.turn(l, sock, events)
+	}
 	if events&pollOut != 0 {
 		s.flush()
 	}
@@ -62,11 +70,14 @@ func (s *session) turn(l *loop, _ int, events uint32) bool {
 	return err == nil && s.send(l.plain[:n], l)
 }
 
-func (s *session) leaves() bool { return s.ctx.Err() != nil }
+func (s *session) leaves() bool { return s.ctx.Err() != nil || s.due.Load() }
 
 // quits ends a client that is owed nothing and has left: it needs no goroutine for
 // that.
 func (s *session) quits() bool {
+	if s.own != nil {
+		return s.own.quits()
+	}
 	s.mu.Lock()
 	done := s.ended && !s.refused && s.owed == 0 && s.unread() == 0 && len(s.in.bytes()) == 0
 	s.mu.Unlock()

@@ -25,7 +25,7 @@ func (s *session) welcome() {
 	if s.socket != nil {
 		s.socket.attach()
 	}
-	go func() { s.leave(s.goOn()) }()
+	go func() { s.leave(s.goOn(nil)) }()
 }
 
 // serve is for a client that has to say first who it is.
@@ -37,17 +37,16 @@ func (s *session) serve() {
 	}
 	s.in.set(begun)
 	s.connected()
-	s.leave(s.goOn())
+	s.leave(s.goOn(nil))
 }
 
 func (s *session) connected() {
 	s.proxy.log.Debug("client connected", "client", remote(s.conn), "cache", s.proxy.Addr)
 }
 
-// goOn carries for a client that has been greeted. It returns errParked if the
-// client is the loop's now.
-func (s *session) goOn() error {
-	var err error
+// goOn carries for a client that has been greeted, with an error that it has met
+// already. It returns errParked if the client is the loop's now.
+func (s *session) goOn(err error) error {
 	for err == nil {
 		if err = s.share(); err == nil {
 			err = s.dedicate()

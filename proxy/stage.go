@@ -27,15 +27,19 @@ var past = time.Unix(1, 0)
 // looked at.
 type stage struct {
 	*session
-	upstream net.Conn
-	unhook   func() bool
-	kept     atomic.Bool // for good
-	lost     atomic.Bool // carryDown has ended
+	ride *ride
+	kept atomic.Bool // for good
+	lost atomic.Bool // carryDown has ended
 
-	// Of the client's goroutine.
+	// Of who carries up.
 	multi, watch bool
 	sent         uint64 // commands
 	long         resp.Requests
+	timer        *time.Timer // see arm; nil if it is not set
+
+	// Of who carries down.
+	replies resp.Replies
+	ended   uint64 // replies that have come and not been taken
 
 	// Guarded by session.mu.
 	answered uint64
@@ -50,7 +54,8 @@ type check struct {
 }
 
 // dedicate carries the client over an upstream of its own, until no state is
-// left there; nil is returned then.
+// left there; nil is returned then. It returns errParked if the client is the
+// loop's now.
 func (s *session) dedicate() error {
 	s.client.owed.Store(true)
 	s.active.Store(time.Now().UnixNano())
@@ -58,52 +63,92 @@ func (s *session) dedicate() error {
 	if err != nil {
 		return err
 	}
-	t := &stage{session: s, upstream: upstream}
+	r := &ride{client: s.client, line: newLine(upstream), loop: s.hub.slots[s.slot].loop}
+	r.stage = &stage{session: s, ride: r}
 	s.commands.begin(upstream)
-	defer s.commands.end()
-	t.unhook = context.AfterFunc(s.ctx, func() { upstream.Close() })
+	r.unhook = context.AfterFunc(s.ctx, r.line.close)
 	s.hub.proxy.count(func(st *Stats) { st.Moves++ })
+	s.own = r.stage
+	return s.own.goOn(true)
+}
+
+// goOn goes on with a stage, in the loop if it is for that.
+func (t *stage) goOn(loop bool) error {
+	if t.mayLeave() {
+		return t.leave()
+	}
+	if loop && t.isRead() {
+		if _, parked := t.ride.park(nil); parked {
+			return errParked
+		}
+	}
+	return t.carry()
+}
+
+// isRead reports whether the client has had all that came over pipes.
+func (t *stage) isRead() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.draining && len(t.out) == 0
+}
+
+// mayLeave reports whether the client is to give its upstream back now.
+func (t *stage) mayLeave() bool {
+	r := t.ride
+	if len(r.out) > 0 || !t.isClean() {
+		return false
+	}
+	if b := t.in.bytes(); len(b) > 0 {
+		k, f := t.request.read(b)
+		return f == whole && k <= t.hub.maxRequest && t.mayReturn()
+	}
+	return !r.left && (r.lost != nil || time.Since(time.Unix(0, t.active.Load())) >= returnAfter)
+}
+
+// carry carries with two goroutines, until the stage or the client ends.
+func (t *stage) carry() error {
+	r := t.ride
 	downEnded := make(chan error, 1)
 	go func() {
 		err := t.carryDown()
 		t.lost.Store(true)
 		if t.kept.Load() || isLimit(err) {
-			s.end(err)
+			t.end(err)
 		} else {
-			s.conn.SetReadDeadline(past) // wake the client's goroutine, which knows what to do
+			t.conn.SetReadDeadline(past) // wake the client's goroutine, which knows what to do
 		}
 		downEnded <- err
 	}()
 
 	clean, err := t.carryUp()
 	if clean {
-		return t.leave(downEnded)
+		r.line.get().SetReadDeadline(past)
+		r.lost = <-downEnded
+		return t.leave()
 	}
 	if err == nil {
-		err = s.carryUp(upstream, nil)
+		err = t.client.carryUp(r.line, nil)
 	}
 	if err == errLeft && !t.lost.Load() {
-		s.awaitReplies(downEnded)
+		t.awaitReplies(downEnded)
 	}
-	s.end(err)
+	t.end(err)
 	err = why(err, <-downEnded)
-	upstream.Close() // what s.end has begun may still be under way
-	return err
+	return r.arrive(err)
 }
 
 // leave ends the stage of a client that has left no state. An upstream that
 // was lost does it no harm.
-func (t *stage) leave(downEnded chan error) error {
-	t.upstream.SetReadDeadline(past)
-	err := <-downEnded
-	t.shared = true
-	t.unhook()
+func (t *stage) leave() error {
+	r, upstream := t.ride, t.ride.line.get()
+	t.own, t.shared = nil, true
+	unhooked := r.unhook()
 	t.commands.end() // the upstream may be another client's at once
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.upstream.SetReadDeadline(time.Time{})
-		t.hub.giveBack(t.upstream, t.settings.left())
+	if unhooked && !r.more && (r.lost == nil || errors.Is(r.lost, os.ErrDeadlineExceeded)) {
+		upstream.SetReadDeadline(time.Time{})
+		t.hub.giveBack(upstream, t.settings.left())
 	} else {
-		t.upstream.Close()
+		upstream.Close()
 	}
 	t.mu.Lock()
 	t.large = false
@@ -154,7 +199,7 @@ func (t *stage) carryUp() (clean bool, err error) {
 
 func (t *stage) send(n int) error {
 	t.asksNow()
-	m, err := t.upstream.Write(t.in.bytes()[:n])
+	m, err := t.ride.line.Write(t.in.bytes()[:n])
 	t.up.Add(uint64(m))
 	if err != nil {
 		return errUpstream
@@ -312,54 +357,70 @@ func (t *stage) check(exec bool) {
 
 // carryDown carries replies to the client, behind those that came over pipes.
 func (t *stage) carryDown() error {
+	r := t.ride
 	if err := t.flushed(); err != nil {
 		return err
 	}
+	if len(r.out) > 0 {
+		if err := t.give(r.out); err != nil {
+			t.end(err)
+			return err
+		}
+		t.handedOver()
+	}
+	r.out, r.more = nil, false
 	in := buffer{}
 	defer in.release()
-	var replies resp.Replies
 	for {
-		b, err := in.read(t.upstream)
+		b, err := in.read(r.line.get())
 		if err != nil {
+			if t.kept.Load() && t.restore(r.line) {
+				continue
+			}
 			if err == io.EOF || errors.Is(err, net.ErrClosed) {
 				err = errUpstream
 			}
 			return err
 		}
-		ended := t.observe(&replies, b)
+		t.observe(b)
 		if err := t.give(b); err != nil {
 			t.end(err)
 			return err
 		}
-		t.mu.Lock()
-		t.answered += ended
-		t.roused()
-		t.mu.Unlock()
+		t.handedOver()
 	}
 }
 
+// handedOver notes that the client has taken what has come.
+func (t *stage) handedOver() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered += t.ended
+	t.ended = 0
+	t.roused()
+}
+
 // observe counts the replies that end in b and looks at those that matter.
-func (t *stage) observe(replies *resp.Replies, b []byte) (ended uint64) {
+func (t *stage) observe(b []byte) {
 	for len(b) > 0 && !t.kept.Load() {
-		n, done, err := replies.Next(b)
+		n, done, err := t.replies.Next(b)
 		if err != nil {
 			t.keep()
-			return ended
+			return
 		}
 		b = b[n:]
-		if !done || replies.Type() == '>' {
+		if !done || t.replies.Type() == '>' {
 			continue
 		}
 		t.mu.Lock()
-		if len(t.checks) > 0 && t.checks[0].at == t.answered+ended {
-			aborted := t.checks[0].exec && bytes.HasPrefix(replies.Line(), []byte("EXECABORT"))
-			if replies.Type() == '-' && !aborted {
+		if len(t.checks) > 0 && t.checks[0].at == t.answered+t.ended {
+			aborted := t.checks[0].exec && bytes.HasPrefix(t.replies.Line(), []byte("EXECABORT"))
+			if t.replies.Type() == '-' && !aborted {
 				t.keep() // the transaction may stand
 			}
 			t.checks = t.checks[1:]
 		}
 		t.mu.Unlock()
-		ended++
+		t.ended++
 	}
-	return ended
 }
