@@ -30,8 +30,10 @@ type acceptor struct {
 	// ready is an epoll instance with only that in it. The loop's own could not
 	// be rid of it again: it is closed by others, and lives on if there is a copy.
 	ready  *socket
-	bare   bool // clients do not inherit all options
 	seat   seat
+	// bare says that clients do not inherit all options, as those do not that
+	// were there before the listener had them; heirs that from there on they do.
+	bare, heirs bool
 	failed chan error  // has one in it once the listener is of no further use
 	over   atomic.Bool // nobody waits for failed
 }
@@ -46,7 +48,7 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	switch l := l.(type) {
 	case *net.TCPListener:
 		if a.socket.raw, err = l.SyscallConn(); err == nil {
-			a.socket.control(func(fd int) { a.bare = !setOptions(fd) })
+			a.socket.control(func(fd int) { a.bare, a.heirs = true, setOptions(fd) })
 		}
 	case *net.UnixListener:
 		a.socket.raw, err = l.SyscallConn()
@@ -142,6 +144,7 @@ func (a *acceptor) turn(*loop, int, uint32) bool {
 				cl.welcome()
 			}
 		case err == syscall.EAGAIN:
+			a.bare = a.bare && !a.heirs // whoever comes now comes behind setOptions
 			return true
 		case err == syscall.ECONNABORTED || err == syscall.EINTR:
 		case passes(err):

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -28,29 +29,50 @@ func within[T any](t *testing.T, what string, c <-chan T) (v T) {
 	return v
 }
 
-// Clients of package net's have these options, whichever way they come.
+// Clients of package net's have these options, whichever way they come: also those
+// that were there before the listener was the proxy's.
 func TestOptionsOfWhoIsAccepted(t *testing.T) {
-	for _, bare := range []bool{false, true} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		a := &acceptor{listener: l, socket: &socket{fd: -1}, bare: bare}
-		a.socket.raw, _ = l.(*net.TCPListener).SyscallConn()
-		if !bare {
-			a.socket.control(func(fd int) { a.bare = !setOptions(fd) })
-		}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	connect := func() {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		s, err := a.accept()
-		if err != nil {
-			t.Fatal(err)
+		t.Cleanup(func() { c.Close() })
+	}
+	connect()
+	a := &acceptor{listener: l, socket: &socket{fd: -1}, bare: true} // as on a system where none inherits any
+	a.socket.raw, _ = l.(*net.TCPListener).SyscallConn()
+	s, err := a.accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	hasOptions(t, "who inherits nothing", s)
+
+	connect()
+	p, _ := acceptingLoop(t, l)
+	for n := range 3 {
+		if n > 0 {
+			connect()
 		}
-		defer s.Close()
+		for accepted := 0; accepted <= n; {
+			p.mu.Lock()
+			accepted = len(p.clients)
+			for c := range p.clients {
+				hasOptions(t, "a client of "+strconv.Itoa(accepted), socketOf(c.conn))
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+func hasOptions(t *testing.T, who string, s *socket) {
+	s.control(func(fd int) {
 		for what, o := range map[string][3]int{
 			"TCP_NODELAY":   {syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 			"SO_KEEPALIVE":  {syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
@@ -58,11 +80,11 @@ func TestOptionsOfWhoIsAccepted(t *testing.T) {
 			"TCP_KEEPINTVL": {syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15},
 			"TCP_KEEPCNT":   {syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
 		} {
-			if v, err := syscall.GetsockoptInt(s.fd, o[0], o[1]); v != o[2] || err != nil {
-				t.Errorf("bare: %v: %s is %d, %v", bare, what, v, err)
+			if v, err := syscall.GetsockoptInt(fd, o[0], o[1]); v != o[2] || err != nil {
+				t.Errorf("%s: %s is %d, %v", who, what, v, err)
 			}
 		}
-	}
+	})
 }
 
 // Who hands a listener to another process makes it one that waits (os.File.Fd),
