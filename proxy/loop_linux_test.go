@@ -44,8 +44,13 @@ func (s *sockets) connect() *socketLink {
 func (s *sockets) do(c *socketLink, want string, words ...string) {
 	s.Helper()
 	c.Write(resp.AppendCommand(nil, words...))
+	s.gets(c, want)
+}
+
+func (s *sockets) gets(c *socketLink, want string) {
+	s.Helper()
 	if got, err := c.r.ReadFrame(); err != nil || string(got) != want {
-		s.Fatalf("%q: got %q, %v, want %q", words, got, err, want)
+		s.Fatalf("got %.200q, %v, want %.200q", got, err, want)
 	}
 }
 

@@ -698,7 +698,7 @@ func rideScript(r *rand.Rand) []string {
 }
 
 func TestRideTwin(t *testing.T) {
-	for _, mode := range []proxy.Upstreams{proxy.UpstreamsDedicated, proxy.UpstreamsShared} {
+	for _, mode := range []proxy.Upstreams{proxy.UpstreamsDedicated, proxy.UpstreamsShared, proxy.UpstreamsAuto} {
 		t.Run(mode.String(), func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, plaintext bool) {
 				direct := realRedis(t)
@@ -731,7 +731,7 @@ func (r *rides) converse(t *testing.T, id int, mode proxy.Upstreams, direct stri
 		b.SetDeadline(limit)
 		fromB := resp.NewReader(b)
 		say := script
-		if session%2 == 1 && mode == proxy.UpstreamsDedicated {
+		if session%2 == 1 {
 			say = rideScript
 		}
 		for range *twinRounds {
