@@ -42,10 +42,12 @@ func (i *inbox) hold(b []byte) {
 	switch {
 	case len(b) <= smallBuffer:
 		i.buf = getSmall()
-	default:
+	case len(b) <= largeBuffer:
 		i.buf = largeBuffers.Get().(*[largeBuffer]byte)[:]
+	default:
+		i.buf = make([]byte, len(b))
 	}
-	i.to = copy(i.buf, b) // the loop reads no more than that at a time
+	i.to = copy(i.buf, b)
 }
 
 func (i *inbox) release() {

@@ -27,10 +27,11 @@ type loop struct {
 	seats map[int32]place
 
 	// Of the loop's goroutine.
-	now     time.Time               // of this turn
-	events  [256]syscall.EpollEvent // not on a stack, which may move
-	plain   [largeBuffer]byte       // for what a turn reads
-	wire    [largeBuffer]byte       // for the same beneath TLS
+	now     time.Time                // of this turn
+	events  [256]syscall.EpollEvent  // not on a stack, which may move
+	plain   [rideBuffer]byte         // for what a turn reads
+	wire    [rideBuffer]byte         // for the same beneath TLS
+	sealed  [rideBuffer + 8<<10]byte // for what it writes, as TLS makes it
 	touched []*pipe
 	again   []*seat // have not read everything
 }

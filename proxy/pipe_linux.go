@@ -2,8 +2,8 @@ package proxy
 
 import "os"
 
-// maxReads bounds how often one connection may read while others wait for their
-// turn: a record of TLS, of 16 KiB, at a time on a pipe, and 64 KiB on a ride.
+// maxReads bounds how often one pipe may read while others wait for their turn: a
+// record of TLS, of 16 KiB, at a time.
 const maxReads = 8
 
 // park lets the loop have a pipe, to read from it, and to write what was not
@@ -40,7 +40,7 @@ func (p *pipe) turn(l *loop, _ int, events uint32) bool {
 	if events&pollOut != 0 && t.flush() {
 		p.unstick()
 	}
-	t.lend(l.wire[:])
+	t.lend(l.wire[:largeBuffer])
 	defer t.takeBack()
 	stays := p.readNow(l)
 	p.reader.flush()

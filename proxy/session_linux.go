@@ -65,7 +65,7 @@ func (s *session) turn(l *loop, sock int, events uint32) bool {
 	if events&pollOut != 0 {
 		s.flush()
 	}
-	n, err := s.socket.tryRead(l.plain[:])
+	n, err := s.socket.tryRead(l.plain[:largeBuffer])
 	s.ended = err != nil
 	return err == nil && s.send(l.plain[:n], l)
 }

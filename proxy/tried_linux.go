@@ -27,6 +27,7 @@ type tried struct {
 	sock    int        // in seat
 	deaf    bool       // nothing is to be read
 	backlog []byte     // taken, and not written
+	corked  []byte     // what Write gathers, up to its capacity; nil if it does not
 }
 
 // pollable lets loops serve the connections that d opens, where they can.
@@ -177,6 +178,18 @@ func (t *tried) Write(b []byte) (int, error) {
 		}
 		return t.socket.Write(b)
 	}
+	if len(t.corked)+len(b) <= cap(t.corked) {
+		t.corked = append(t.corked, b...)
+		return len(b), nil
+	}
+	t.put(t.corked)
+	t.corked = t.corked[:0]
+	t.put(b)
+	return len(b), nil
+}
+
+// put writes, or has the loop write. t.writes is held, and t.seat set.
+func (t *tried) put(b []byte) {
 	n := 0
 	if len(t.backlog) == 0 {
 		n = t.socket.tryWrite(b)
@@ -185,7 +198,24 @@ func (t *tried) Write(b []byte) (int, error) {
 		t.backlog = append(t.backlog, b[n:]...)
 		t.listen()
 	}
-	return len(b), nil
+}
+
+// cork has Write gather in b what it is given, until uncork.
+func (t *tried) cork(b []byte) {
+	t.writes.Lock()
+	defer t.writes.Unlock()
+	if t.seat != nil {
+		t.corked = b[:0]
+	}
+}
+
+func (t *tried) uncork() {
+	t.writes.Lock()
+	defer t.writes.Unlock()
+	if len(t.corked) > 0 {
+		t.put(t.corked)
+	}
+	t.corked = nil
 }
 
 // flush writes more of what has been taken. It reports whether that was all.
