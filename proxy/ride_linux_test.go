@@ -698,7 +698,7 @@ func rideScript(r *rand.Rand) []string {
 }
 
 func TestRideTwin(t *testing.T) {
-	for _, mode := range []proxy.Upstreams{proxy.UpstreamsDedicated, proxy.UpstreamsShared, proxy.UpstreamsAuto} {
+	for _, mode := range []proxy.Upstreams{proxy.UpstreamsDedicated, proxy.UpstreamsAuto} {
 		t.Run(mode.String(), func(t *testing.T) {
 			eachTransport(t, func(t *testing.T, plaintext bool) {
 				direct := realRedis(t)
