@@ -29,13 +29,13 @@ type acceptor struct {
 	socket   *socket // its socket, of which only control is of use
 	// ready is an epoll instance with only that in it. The loop's own could not
 	// be rid of it again: it is closed by others, and lives on if there is a copy.
-	ready  *socket
-	seat   seat
+	ready *socket
+	seat  seat
 	// bare says that clients do not inherit all options, as those do not that
 	// were there before the listener had them; heirs that from there on they do.
 	bare, heirs bool
-	failed chan error  // has one in it once the listener is of no further use
-	over   atomic.Bool // nobody waits for failed
+	failed      chan error  // has one in it once the listener is of no further use
+	over        atomic.Bool // nobody waits for failed
 }
 
 // acceptInLoop accepts clients from l as Serve does, and returns Serve's error.

@@ -24,6 +24,7 @@ func (s *session) toSeat() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seated = !s.draining && !s.gone
+	s.due.Store(false) // of a stage that is over
 	return s.seated
 }
 

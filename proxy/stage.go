@@ -87,6 +87,7 @@ func (t *stage) goOn(loop bool) error {
 
 // isRead reports whether the client has had all that came over pipes.
 func (t *stage) isRead() bool {
+	t.flush() // who handed it over may not have come to that
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return !t.draining && len(t.out) == 0
@@ -144,7 +145,7 @@ func (t *stage) leave() error {
 	t.own, t.shared = nil, true
 	unhooked := r.unhook()
 	t.commands.end() // the upstream may be another client's at once
-	if unhooked && !r.more && (r.lost == nil || errors.Is(r.lost, os.ErrDeadlineExceeded)) {
+	if unhooked && !r.more && t.replies.AtBoundary() && (r.lost == nil || errors.Is(r.lost, os.ErrDeadlineExceeded)) {
 		upstream.SetReadDeadline(time.Time{})
 		t.hub.giveBack(upstream, t.settings.left())
 	} else {

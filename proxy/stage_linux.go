@@ -5,6 +5,7 @@ import "time"
 // parks carries what has come from the client already. It reports whether the
 // loop can have the rest.
 func (t *stage) parks() bool {
+	t.due.Store(false) // of a timer that came too late
 	n, stays := t.advance(t.in.bytes(), time.Now())
 	if t.in.skip(n); len(t.in.bytes()) == 0 {
 		t.in.release()
@@ -41,13 +42,24 @@ func (t *stage) quits() bool {
 
 // arm has the client looked at when it may have left no state for long enough.
 func (t *stage) arm() {
-	if t.timer == nil && !t.multi && !t.watch && !t.kept.Load() {
-		idle := time.Since(time.Unix(0, t.active.Load()))
-		t.timer = time.AfterFunc(returnAfter-idle, func() {
+	switch {
+	case t.kept.Load():
+		t.disarm()
+	case t.timer == nil && !t.multi && !t.watch:
+		t.timer = time.AfterFunc(untilReturn(time.Since(time.Unix(0, t.active.Load()))), func() {
 			t.due.Store(true)
 			t.seat.evict()
 		})
 	}
+}
+
+// untilReturn is how long to wait with one that has been silent for so long, and
+// longer and longer if not for silence: in a command that blocks, or half sent.
+func untilReturn(silent time.Duration) time.Duration {
+	if silent < returnAfter {
+		return min(returnAfter-silent, returnAfter)
+	}
+	return min(silent, 10*returnAfter)
 }
 
 func (t *stage) disarm() {
@@ -89,9 +101,8 @@ func (t *stage) got(b []byte, now time.Time) bool {
 // It reports whether the loop goes on: once more has come, if there is a rest.
 func (t *stage) advance(b []byte, now time.Time) (n int, stays bool) {
 	if t.kept.Load() {
-		return len(b), t.ride.send(b, now)
+		return len(b), len(b) == 0 || t.ride.send(b, now)
 	}
-	defer t.arm()
 	for n < len(b) {
 		k, more, clean := t.follow(b[n:])
 		if clean || k == 0 && !more {
@@ -104,5 +115,6 @@ func (t *stage) advance(b []byte, now time.Time) (n int, stays bool) {
 			break
 		}
 	}
+	t.arm()
 	return n, true
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"strconv"
 	"strings"
@@ -115,6 +116,45 @@ func TestSilentStageIsGivenBack(t *testing.T) {
 	r.aboard()
 }
 
+// What blocks for longer than the while behind which upstreams are given back
+// stays in the loop meanwhile, and so does who has blocked.
+func TestBlockedStagesInTheLoop(t *testing.T) {
+	r := overStages(t, proxy.UpstreamsShared, false)
+	forever, long, half, other := r.connect(), r.connect(), r.connect(), r.connect()
+	forever.Write(resp.AppendCommand(nil, "BLPOP", "a", "0"))
+	long.Write(resp.AppendCommand(nil, "BLPOP", "b", "20"))
+	r.do(half, "+OK\r\n", "MULTI")
+	r.do(half, "*0\r\n", "EXEC")
+	set := resp.AppendCommand(nil, "SET", "c", strings.Repeat("v", 100_000))
+	half.Write(set[:80_000])
+	r.becomes("all have moved", func() bool { return r.Stats().Moves == 3 })
+	begun, busy := time.Now(), 0
+	r.becomes("time has passed", func() bool {
+		if time.Since(begun) < 2500*time.Millisecond {
+			return false
+		}
+		if goroutines("proxy.(*stage).resume") > 0 {
+			busy++
+		}
+		return time.Since(begun) > 3*time.Second
+	})
+	if busy > 20 {
+		t.Errorf("found in a goroutine %d times in half a second", busy)
+	}
+	half.Write(set[80_000:])
+	r.gets(half, "+OK\r\n")
+	for c, list := range map[*socketLink]string{forever: "a", long: "b"} {
+		r.do(other, ":1\r\n", "RPUSH", list, "v")
+		r.gets(c, "*2\r\n$1\r\n"+list+"\r\n$1\r\nv\r\n")
+	}
+	for _, c := range []*socketLink{forever, long, half} {
+		r.do(c, "+PONG\r\n", "PING")
+		r.aboard()
+		r.do(c, "+PONG\r\n", "PING")
+	}
+	r.aboard()
+}
+
 // A client that keeps its upstream for good is like one that never shares: it
 // needs no goroutine, and another upstream takes the place of one that ends.
 func TestKeptUpstreamIsRestored(t *testing.T) {
@@ -128,24 +168,28 @@ func TestKeptUpstreamIsRestored(t *testing.T) {
 		r.do(clean, "+OK\r\n", "DISCARD")
 		r.do(dirty, "+OK\r\n", "WATCH", "k")
 		r.do(subscriber, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "SUBSCRIBE", "c")
-		for i := range 2 {
-			before := r.Stats().Restored
-			r.way.cut()
-			r.becomes("restored", func() bool { return r.Stats().Restored == before+2 })
-			r.do(kept, "$2\r\nme\r\n", "CLIENT", "GETNAME")
-			r.do(kept, "+OK\r\n", "SET", "k", strconv.Itoa(i))
-			other := r.connect()
-			r.do(other, "+OK\r\n", "SELECT", "3")
-			r.do(other, "$1\r\n"+strconv.Itoa(i)+"\r\n", "GET", "k")
-			r.do(other, ":1\r\n", "PUBLISH", "c", "hello")
-			other.Close()
-			r.gets(subscriber, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\nhello\r\n")
-			if i == 0 { // it may not go on as if k were still watched
-				if got, err := io.ReadAll(dirty); len(got) > 0 || err != nil {
-					t.Errorf("got %q, %v", got, err)
-				}
-			}
-			r.do(clean, "+PONG\r\n", "PING")
+		before := r.Stats().Restored
+		r.way.cut()
+		r.becomes("restored", func() bool { return r.Stats().Restored == before+2 })
+		r.do(kept, "$2\r\nme\r\n", "CLIENT", "GETNAME")
+		r.do(kept, "+OK\r\n", "SET", "k", "0")
+		other := r.connect()
+		r.do(other, "+OK\r\n", "SELECT", "3")
+		r.do(other, "$1\r\n0\r\n", "GET", "k")
+		r.do(other, ":1\r\n", "PUBLISH", "c", "hello")
+		other.Close()
+		r.gets(subscriber, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\nhello\r\n")
+		if got, err := io.ReadAll(dirty); len(got) > 0 || err != nil { // it may not go on as if k were still watched
+			t.Errorf("got %q, %v", got, err)
+		}
+		r.do(clean, "+PONG\r\n", "PING")
+		before = r.Stats().Restored
+		r.way.cut()
+		r.becomes("restored", func() bool { return r.Stats().Restored == before+2 })
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := r.Shutdown(ctx); err != nil { // nobody is owed anything
+			t.Error(err)
 		}
 	})
 }
