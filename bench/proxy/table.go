@@ -27,7 +27,7 @@ func (t *table) round(ctx context.Context, paths []path, measure func(context.Co
 		return fmt.Errorf("%s: %w", direct, err)
 	}
 	got := map[string]figures{}
-	for _, p := range paths[1:] {
+	for _, p := range fromNth(paths[1:], len(t.base)) {
 		if t.failed[p.name] != nil {
 			continue
 		}
@@ -57,6 +57,15 @@ func (t *table) round(ctx context.Context, paths []path, measure func(context.Co
 		t.ratios[name] = append(t.ratios[name], f)
 	}
 	return nil
+}
+
+// fromNth returns the paths beginning with the n-th: what runs behind direct TLS, or before it, measures otherwise than what does not.
+func fromNth(paths []path, n int) []path {
+	if len(paths) == 0 {
+		return nil
+	}
+	n %= len(paths)
+	return slices.Concat(paths[n:], paths[:n])
 }
 
 // mean is the geometric mean, as befits what ratios are made of; that of CPU times is the arithmetic one, as they may be 0.
