@@ -27,13 +27,13 @@ type loop struct {
 	seats map[int32]place
 
 	// Of the loop's goroutine.
-	now     time.Time                // of this turn
+	now     time.Time // of this turn
+	touched []*pipe
+	again   []*seat                  // have not read everything
 	events  [256]syscall.EpollEvent  // not on a stack, which may move
 	plain   [rideBuffer]byte         // for what a turn reads
 	wire    [rideBuffer]byte         // for the same beneath TLS
 	sealed  [rideBuffer + 8<<10]byte // for what it writes, as TLS makes it
-	touched []*pipe
-	again   []*seat // have not read everything
 }
 
 // seat is the place of a client, an upstream, or both in a loop. The zero value

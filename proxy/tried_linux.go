@@ -182,8 +182,10 @@ func (t *tried) Write(b []byte) (int, error) {
 		t.corked = append(t.corked, b...)
 		return len(b), nil
 	}
-	t.put(t.corked)
-	t.corked = t.corked[:0]
+	if len(t.corked) > 0 {
+		t.put(t.corked)
+		t.corked = t.corked[:0]
+	}
 	t.put(b)
 	return len(b), nil
 }
