@@ -71,14 +71,24 @@ func rounds(t *testing.T, name string, all ...[4]float64) *table {
 	t.Helper()
 	paths := []path{{name: direct}, {name: haproxy}, {name: shared}}
 	tab := newTable(name)
-	for _, r := range all {
-		i := 0
-		err := tab.round(context.Background(), paths, func(context.Context, path) (figures, error) {
-			i++
-			return figures{rate: r[i-1]}, nil
+	for n, r := range all {
+		rates := map[string][]float64{direct: {r[0], r[3]}, haproxy: {r[1]}, shared: {r[2]}}
+		var order []string
+		err := tab.round(context.Background(), paths, func(_ context.Context, p path) (figures, error) {
+			order = append(order, p.name)
+			rate := rates[p.name][0]
+			rates[p.name] = rates[p.name][1:]
+			return figures{rate: rate}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		want := []string{direct, haproxy, shared, direct}
+		if n%2 == 1 {
+			want = []string{direct, shared, haproxy, direct}
+		}
+		if !slices.Equal(order, want) {
+			t.Errorf("round %d: order %v, want %v", n, order, want)
 		}
 	}
 	return tab
