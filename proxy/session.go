@@ -17,9 +17,10 @@ const (
 
 	// maxExpected bounds the replies under way to a client, in bytes, as far as
 	// they can be foreseen: they are taken to be as large as the last ones
-	// were, and the first ones as large as firstReply.
+	// were, and the first ones as large as firstReply. What exceeds that, others
+	// of the pipe wait for: so a client begins with 64 commands.
 	maxExpected = 1 << 20
-	firstReply  = 4 << 10
+	firstReply  = 16 << 10
 
 	// maxUnread bounds the replies that a client may leave unread while it
 	// sends more, in bytes. Behind it it gets an upstream of its own, where

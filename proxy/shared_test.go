@@ -342,8 +342,9 @@ func TestSlowReaders(t *testing.T) {
 	for n, most := range map[int]time.Duration{1: 1100 * time.Millisecond, 5: 1500 * time.Millisecond} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			within(t, onePipe, func(d *door) {
-				other := d.connect()
-				other.do("+OK\r\n", "SET", "k", strings.Repeat("v", 60<<10))
+				other, large := d.connect(), d.connect()
+				large.do("+OK\r\n", "SET", "k", strings.Repeat("v", 200<<10))
+				large.Close()
 				var pipeline []byte
 				for range 200 {
 					pipeline = resp.AppendCommand(pipeline, "GET", "k")
