@@ -98,7 +98,7 @@ func visit(ctx context.Context, w *world, p path) error {
 func (w *world) dial(ctx context.Context, p path) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
+	c, err := (&net.Dialer{LocalAddr: w.nextHost()}).DialContext(ctx, "tcp", p.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,12 @@ func (w *world) dial(ctx context.Context, p path) (net.Conn, error) {
 	}
 	_ = c.SetDeadline(time.Time{})
 	return c, nil
+}
+
+// nextHost is the address of a client's machine, one after another: thousands of clients a second are those of many. From a single one
+// Linux has ports for 28,000 clients a minute; behind those it spent nearly half of both cores on looking for a free one.
+func (w *world) nextHost() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+w.hosts.Add(1)%250))}
 }
 
 // auth is the command with which a client sends its token itself.

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"net"
 	"math"
 	"slices"
 	"strings"
@@ -176,6 +177,28 @@ func TestEveryRateBarHasACase(t *testing.T) {
 		if !names[b.name] || !slices.Contains(pathNames, b.path) {
 			t.Errorf("nothing measures %q of %s", b.name, b.path)
 		}
+	}
+}
+
+// Clients of many machines are that to whom they connect to.
+func TestHosts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w, hosts := new(world), map[string]bool{}
+	for range 10 {
+		c, err := w.dial(t.Context(), path{name: shared, addr: l.Addr().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		host, _, _ := net.SplitHostPort(c.LocalAddr().String())
+		hosts[host] = true
+	}
+	if len(hosts) != 10 {
+		t.Errorf("got %v, want ten", hosts)
 	}
 }
 

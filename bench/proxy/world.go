@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/entraredis/entraredis/emulator"
@@ -31,8 +32,9 @@ type world struct {
 	plain, tls string // addresses of Redis
 	redis      *process
 	issuer     *emulator.Emulator
-	front      bool   // proxies reach Redis through the emulator, which ends a connection with its token
-	token      string // of tokenSize
+	front      bool          // proxies reach Redis through the emulator, which ends a connection with its token
+	token      string        // of tokenSize
+	hosts      atomic.Uint32 // see nextHost
 }
 
 // objectID is the user of the tokens that the issuer hands to the environment's credential.
@@ -104,7 +106,8 @@ func (w *world) configure(keyFile string, more ...string) error {
 	}
 	w.plain, w.tls = addrs[0], addrs[1]
 	lines := append([]string{
-		"bind 127.0.0.1", "port " + port(w.plain), "tls-port " + port(w.tls),
+		"bind 127.0.0.1", "protected-mode no", // which takes 127.0.0.1 alone for this machine
+		"port " + port(w.plain), "tls-port " + port(w.tls),
 		"tls-cert-file " + w.certFile, "tls-key-file " + keyFile, "tls-ca-cert-file " + w.certFile, "tls-auth-clients no",
 		`save ""`, "maxclients 20000", "dir " + w.dir, "loglevel warning", "tcp-backlog 4096",
 		"user default on nopass ~* &* +@all", "user " + objectID + " on nopass ~* &* +@all",
