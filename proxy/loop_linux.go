@@ -28,6 +28,9 @@ type loop struct {
 
 	// Of the loop's goroutine.
 	now     time.Time // of this turn
+	yielder yielder
+	came    int  // events of this turn
+	piped   bool // pipes have had something in it
 	touched []*pipe
 	again   []*seat                  // have not read everything
 	events  [256]syscall.EpollEvent  // not on a stack, which may move
@@ -80,7 +83,7 @@ const (
 	pollEnd = uint32(syscall.EPOLLERR | syscall.EPOLLHUP)
 )
 
-func newLoop() *loop { return new(loop) }
+func newLoop() *loop { return &loop{yielder: yielder{give: yieldNow}} }
 
 // open makes the epoll instance and starts the loop, if that can be.
 func (l *loop) open() {
@@ -269,7 +272,7 @@ func (l *loop) serve(epoll int) {
 		if err != nil {
 			return
 		}
-		l.now = time.Now()
+		l.now, l.came, l.piped = time.Now(), n, false
 		again, l.again = l.again, again[:0]
 		for i, s := range again {
 			again[i], s.late = nil, false
@@ -286,6 +289,7 @@ func (l *loop) serve(epoll int) {
 				l.handle(at.seat, at.sock, e.Events)
 			}
 		}
+		l.piped = l.piped || len(l.touched) > 0
 		for i, p := range l.touched {
 			p.writeSoon()
 			l.touched[i] = nil
@@ -294,8 +298,13 @@ func (l *loop) serve(epoll int) {
 	}
 }
 
-// wait returns events, or none if some have not read everything.
+// wait returns events, or none if some have not read everything. Before it sleeps
+// it yields, if more at a time is worth that: to a pipe, or instead of a single
+// event. Where rides have many in a turn, yielding would keep the cache waiting.
 func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
+	if l.piped || l.came == 1 {
+		l.yielder.yield()
+	}
 	if n, err := poll(epoll, events, 0); n != 0 || err != nil || len(l.again) > 0 {
 		return n, err
 	}

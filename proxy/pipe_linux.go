@@ -36,6 +36,7 @@ func (p *pipe) stand() {
 
 // turn reads what upstream has sent, and writes what it did not take before.
 func (p *pipe) turn(l *loop, _ int, events uint32) bool {
+	l.piped = true
 	t := p.polled.tried
 	if events&pollOut != 0 && t.flush() {
 		p.unstick()
