@@ -136,6 +136,7 @@ func (a *acceptor) ended(err error) error {
 
 // turn accepts those that have come.
 func (a *acceptor) turn(*loop, int, uint32) bool {
+	a.socket.control(dontWait)
 	for range maxAccepts {
 		c, err := a.accept()
 		switch {
@@ -164,7 +165,6 @@ func (a *acceptor) accept() (*socket, error) {
 	var from syscall.Sockaddr
 	n, err := -1, net.ErrClosed
 	a.socket.control(func(fd int) {
-		dontWait(fd)
 		n, from, err = syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
 	})
 	if err != nil {

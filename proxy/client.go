@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -95,20 +96,29 @@ func (c *client) serve() {
 func (c *client) over(err error) {
 	defer c.proxy.leave(c)
 	defer c.conn.Close()
-	defer c.unhook()
 	if cause := context.Cause(c.ctx); cause != nil && !isLimit(err) {
 		err = cause
 	}
 	if e, ok := errors.AsType[*resp.LimitError](err); ok {
 		c.refuse(e)
 	}
+	c.unhook() // nobody is there to be woken, and that takes a goroutine
 	c.end(err)
-	log := c.proxy.log.Debug
+	level := slog.LevelDebug
 	if err != errDraining && err != errLeft && err != errUpstream {
-		log = c.proxy.log.Warn
+		level = slog.LevelWarn
 	}
-	log("client left", "client", remote(c.conn), "cache", c.proxy.Addr, "reason", err, "after", time.Since(c.since).Round(time.Millisecond),
+	c.log(level, "client left", "reason", err, "after", time.Since(c.since).Round(time.Millisecond),
 		"bytes_up", c.up.Load(), "bytes_down", c.down.Load())
+}
+
+func (c *client) connected() { c.log(slog.LevelDebug, "client connected") }
+
+// log tells the proxy's logger something of the client.
+func (c *client) log(level slog.Level, what string, more ...any) {
+	if log, ctx := c.proxy.log, context.Background(); log.Enabled(ctx, level) {
+		log.Log(ctx, level, what, append([]any{"client", remote(c.conn), "cache", c.proxy.Addr}, more...)...)
+	}
 }
 
 // carry does all there is to do for the client, and returns why it ended. It
@@ -137,7 +147,7 @@ func (c *client) carry() error {
 	}
 	r := &ride{client: c, line: newLine(upstream), loop: c.proxy.nextLoop()}
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)
-	c.proxy.log.Debug("client connected", "client", remote(c.conn), "cache", c.proxy.Addr)
+	c.connected()
 	return r.goOn(begun)
 }
 

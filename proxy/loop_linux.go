@@ -342,8 +342,10 @@ func (l *loop) handle(s *seat, sock int, events uint32) {
 	}
 	stays := s.who.turn(l, sock, events)
 	if !stays {
-		s.leave()
-		if s.who.quits() {
+		// Behind quits, which closes them, its sockets are out of the epoll
+		// instance already.
+		quits := s.who.quits()
+		if s.leave(); quits {
 			return
 		}
 	}

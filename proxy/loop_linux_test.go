@@ -74,6 +74,10 @@ func goroutines(name string) int {
 
 func TestIdleClientsNeedNoGoroutine(t *testing.T) {
 	s := overSockets(t)
+	for range 2 { // then each pipe is there
+		s.do(s.connect(), "+PONG\r\n", "PING")
+	}
+	files := fds(t)
 	clients := make([]*socketLink, 100)
 	for i := range clients {
 		clients[i] = s.connect()
@@ -98,10 +102,14 @@ func TestIdleClientsNeedNoGoroutine(t *testing.T) {
 			c.Conn.(*net.TCPConn).CloseWrite()
 		}
 	}
-	s.becomes("all have left", func() bool { return s.Stats().Clients == 0 })
+	s.becomes("all have left", func() bool { return s.Stats().Clients == 2 })
 	if n := goroutines("proxy.(*session)"); n != 0 {
 		t.Errorf("got %d goroutines for clients that have left", n)
 	}
+	for _, c := range clients {
+		c.Close()
+	}
+	s.becomes("no descriptor is left behind", func() bool { return fds(t) <= files })
 }
 
 func TestClientsLeaveTheLoopAndComeBack(t *testing.T) {

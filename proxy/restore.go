@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
@@ -86,12 +87,12 @@ func (c *client) restore(l *line) bool {
 	})
 	switch {
 	case err != nil && err == unlike:
-		c.proxy.log.Debug("upstream of an idle client is not replaced", "client", remote(c.conn), "cache", c.proxy.Addr, "error", err)
+		c.log(slog.LevelDebug, "upstream of an idle client is not replaced", "error", err)
 		return false
 	case err != nil:
 		if c.ctx.Err() == nil && err != errDraining {
 			c.proxy.count(func(s *Stats) { s.dialFailed(err) })
-			c.proxy.log.Warn("upstream of an idle client is not replaced", "client", remote(c.conn), "cache", c.proxy.Addr, "error", err)
+			c.log(slog.LevelWarn, "upstream of an idle client is not replaced", "error", err)
 		}
 		return false
 	}
@@ -104,7 +105,7 @@ func (c *client) restore(l *line) bool {
 		return false
 	}
 	c.proxy.count(func(s *Stats) { s.Restored++ })
-	c.proxy.log.Debug("upstream of an idle client replaced", "client", remote(c.conn), "cache", c.proxy.Addr)
+	c.log(slog.LevelDebug, "upstream of an idle client replaced")
 	return true
 }
 

@@ -40,10 +40,6 @@ func (s *session) serve() {
 	s.leave(s.goOn(nil))
 }
 
-func (s *session) connected() {
-	s.proxy.log.Debug("client connected", "client", remote(s.conn), "cache", s.proxy.Addr)
-}
-
 // goOn carries for a client that has been greeted, with an error that it has met
 // already. It returns errParked if the client is the loop's now.
 func (s *session) goOn(err error) error {

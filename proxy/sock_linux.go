@@ -110,7 +110,7 @@ func (s *socket) control(f func(fd int)) {
 	}
 }
 
-// readNow and writeNow are for what does not wait: the runtime need not be told,
+// readNow, writeNow and closeNow are for what does not wait: the runtime need not be told,
 // and so does not take the loop's place for another goroutine meanwhile.
 func readNow(fd int, b []byte) (int, error)  { return callNow(syscall.SYS_READ, fd, b) }
 func writeNow(fd int, b []byte) (int, error) { return callNow(syscall.SYS_WRITE, fd, b) }
@@ -121,4 +121,11 @@ func callNow(call uintptr, fd int, b []byte) (int, error) {
 		return -1, errno
 	}
 	return int(n), nil
+}
+
+func closeNow(fd int) error {
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
 }

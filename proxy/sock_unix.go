@@ -215,7 +215,7 @@ func (s *socket) Close() error {
 		return net.ErrClosed
 	case s.fd >= 0:
 		s.closed = true
-		return syscall.Close(s.fd)
+		return closeNow(s.fd)
 	}
 	s.closed = true
 	return s.conn.Close()
