@@ -74,7 +74,7 @@ func (r *report) verdicts() (all []verdict) {
 			continue
 		}
 		got, most := t.row(dedicated).proxyCPU, t.row(haproxy).proxyCPU
-		all = append(all, verdict{"proxy's CPU, " + t.name + ", dedicated", fmt.Sprintf("below HAProxy's %.1f", most), fmt.Sprintf("%.1f", got), got < most})
+		all = append(all, verdict{"proxy's CPU, " + t.name + ", dedicated", "below HAProxy's " + cpu(most), cpu(got), got < most})
 	}
 	for _, m := range r.memories {
 		if m.name != (idle{5000}).String() {

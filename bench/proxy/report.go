@@ -59,7 +59,7 @@ func (t *table) lines() [][]string {
 	d := t.row(direct)
 	lines := [][]string{{
 		direct, fmt.Sprintf("%.0f/s", d.rate), milliseconds(d.p50), milliseconds(d.p99),
-		"-", fmt.Sprintf("%.1f", d.redisCPU), fmt.Sprintf("%.1f", d.clientCPU),
+		"-", cpu(d.redisCPU), cpu(d.clientCPU),
 	}}
 	for _, name := range t.order {
 		if err := t.failed[name]; err != nil {
@@ -72,7 +72,7 @@ func (t *table) lines() [][]string {
 			line = append(line, ratio(v))
 		}
 		for _, v := range []float64{f.proxyCPU, f.redisCPU, f.clientCPU} {
-			line = append(line, fmt.Sprintf("%.1f", v))
+			line = append(line, cpu(v))
 		}
 		lines = append(lines, line)
 	}
@@ -84,6 +84,17 @@ func ratio(v float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f", v)
+}
+
+// cpu is of seconds per million.
+func cpu(v float64) string {
+	switch {
+	case v == 0:
+		return "-"
+	case v < 10:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.1f", v)
 }
 
 func milliseconds(v float64) string {
