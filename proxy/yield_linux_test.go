@@ -12,10 +12,10 @@ func TestYield(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var takes time.Duration
 		gave := 0
-		y := yielder{give: func() { gave++; time.Sleep(takes) }}
+		y := yielder{give: func() { gave++; <-time.After(takes) }}
 		yields := func(span time.Duration) int {
 			gave = 0
-			for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(span); time.Now().Before(end); <-time.After(time.Millisecond) {
 				y.yield()
 			}
 			return gave
