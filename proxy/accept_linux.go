@@ -58,7 +58,7 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	if err != nil || !a.open() {
 		return nil, false
 	}
-	if !p.loops.of(0).sit(&a.seat, a, a.ready) {
+	if !p.loops.of(0).sit(&a.seat, a, a.ready, nil) {
 		a.ready.Close()
 		return nil, false
 	}
@@ -150,8 +150,8 @@ func (a *acceptor) turn(*loop, int, uint32) bool {
 		case err == syscall.ECONNABORTED || err == syscall.EINTR:
 		case passes(err):
 			a.proxy.log.Warn("accept", "error", err, "pause", maxAcceptPause)
-			a.seat.await(0, 0)
-			time.AfterFunc(maxAcceptPause, func() { a.seat.await(0, pollIn) })
+			a.seat.await(clientSock, 0)
+			time.AfterFunc(maxAcceptPause, func() { a.seat.await(clientSock, pollIn) })
 			return true
 		default:
 			a.failed <- err

@@ -48,11 +48,16 @@ type seat struct {
 	late bool        // it is in loop.again; of the loop's goroutine
 
 	mu    sync.Mutex // guards the rest
-	socks [2]*socket
+	socks [2]*socket // nil where there is none
 	fds   [2]int32
 	masks [2]uint32 // what is waited for
-	n     int       // of socks
 }
+
+// The sockets of a seat.
+const (
+	clientSock = iota
+	upstreamSock
+)
 
 // place is one of the sockets of a seat.
 type place struct {
@@ -105,7 +110,7 @@ func (l *loop) open() {
 		return
 	}
 	l.file, l.raw, l.seats, l.wake, l.over = file, raw, map[int32]place{}, wake, make(chan struct{})
-	if l.control(syscall.EPOLL_CTL_ADD, int32(wake[0]), pollIn) != nil {
+	if l.control(syscall.EPOLL_CTL_ADD, int32(wake[0]), clientSock, pollIn) != nil {
 		l.file = nil
 		file.Close()
 		syscall.Close(wake[0])
@@ -125,12 +130,9 @@ func (l *loop) close() {
 	<-l.over
 }
 
-// sit gives who a seat, with sockets of which something may come. Nothing
-// happens to it until release.
-func (l *loop) sit(s *seat, who sitter, socks ...*socket) bool {
-	if slices.Contains(socks, nil) {
-		return false
-	}
+// sit gives who a seat, with sockets of which something may come; nil for none.
+// Nothing happens to it until release.
+func (l *loop) sit(s *seat, who sitter, client, upstream *socket) bool {
 	if l.once.Do(l.open); l.file == nil {
 		return false
 	}
@@ -139,13 +141,14 @@ func (l *loop) sit(s *seat, who sitter, socks ...*socket) bool {
 	if s.who == nil { // release may still look at it
 		s.loop, s.who = l, who
 	}
-	for i, k := range socks {
-		s.socks[i] = k
-		if l.add(s, i) != nil {
+	for i, k := range [...]*socket{clientSock: client, upstreamSock: upstream} {
+		if k == nil {
+			continue
+		}
+		if l.add(s, i, k) != nil {
 			s.stand()
 			return false
 		}
-		s.n++
 	}
 	return true
 }
@@ -158,17 +161,20 @@ func (s *seat) release() bool {
 	return !s.who.leaves() || !s.claim()
 }
 
-func (l *loop) add(s *seat, i int) (err error) {
+func (l *loop) add(s *seat, i int, k *socket) (err error) {
 	err = net.ErrClosed
-	s.socks[i].control(func(fd int) {
+	k.control(func(fd int) {
 		s.fds[i], s.masks[i] = int32(fd), pollIn
 		l.mu.Lock()
 		l.seats[int32(fd)] = place{s, i}
 		l.mu.Unlock()
-		if err = l.control(syscall.EPOLL_CTL_ADD, int32(fd), pollIn); err != nil {
+		if err = l.control(syscall.EPOLL_CTL_ADD, int32(fd), i, pollIn); err != nil {
 			l.forget(s, i)
 		}
 	})
+	if err == nil {
+		s.socks[i] = k
+	}
 	return err
 }
 
@@ -193,10 +199,12 @@ func (s *seat) leave() {
 
 // stand is leave with s.mu held.
 func (s *seat) stand() {
-	for i := range s.n {
-		s.loop.remove(s, i)
+	for i, k := range s.socks {
+		if k != nil {
+			s.loop.remove(s, i, k)
+			s.socks[i] = nil
+		}
 	}
-	s.n = 0
 }
 
 // evict has who sits there resume, if nobody is at it: otherwise leaves is looked
@@ -207,9 +215,9 @@ func (s *seat) evict() {
 	}
 }
 
-func (l *loop) remove(s *seat, i int) {
+func (l *loop) remove(s *seat, i int, k *socket) {
 	// A socket that has been closed is out of the epoll instance.
-	s.socks[i].control(func(fd int) { l.control(syscall.EPOLL_CTL_DEL, int32(fd), 0) })
+	k.control(func(fd int) { l.control(syscall.EPOLL_CTL_DEL, int32(fd), i, 0) })
 	l.forget(s, i)
 }
 
@@ -225,15 +233,17 @@ func (l *loop) forget(s *seat, i int) {
 func (s *seat) await(i int, mask uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i < s.n && s.masks[i] != mask {
+	if k := s.socks[i]; k != nil && s.masks[i] != mask {
 		s.masks[i] = mask
-		s.socks[i].control(func(fd int) { s.loop.control(syscall.EPOLL_CTL_MOD, int32(fd), mask) })
+		k.control(func(fd int) { s.loop.control(syscall.EPOLL_CTL_MOD, int32(fd), i, mask) })
 	}
 }
 
-func (l *loop) control(op int, sock int32, mask uint32) (err error) {
+// control is epoll_ctl(2) for the i-th socket of a seat, of which an event reminds
+// in Pad.
+func (l *loop) control(op int, sock int32, i int, mask uint32) (err error) {
 	controlErr := l.raw.Control(func(fd uintptr) {
-		err = syscall.EpollCtl(int(fd), op, int(sock), &syscall.EpollEvent{Events: mask, Fd: sock})
+		err = syscall.EpollCtl(int(fd), op, int(sock), &syscall.EpollEvent{Events: mask, Fd: sock, Pad: int32(i)})
 	})
 	if err == nil {
 		err = controlErr
@@ -278,24 +288,39 @@ func (l *loop) serve(epoll int) {
 			again[i], s.late = nil, false
 			l.handle(s, 0, 0)
 		}
-		for _, e := range events[:n] {
-			if e.Fd == int32(l.wake[0]) {
-				return
+		// First what clients have sent: the cache works on that while they are
+		// given their replies.
+		for _, sock := range [...]int32{clientSock, upstreamSock} {
+			for _, e := range events[:n] {
+				switch {
+				case e.Pad != sock:
+				case e.Fd == int32(l.wake[0]):
+					return
+				default:
+					l.happened(e)
+				}
 			}
-			l.mu.Lock()
-			at := l.seats[e.Fd]
-			l.mu.Unlock()
-			if at.seat != nil { // or it has just left
-				l.handle(at.seat, at.sock, e.Events)
-			}
+			l.writePipes()
 		}
-		l.piped = l.piped || len(l.touched) > 0
-		for i, p := range l.touched {
-			p.writeSoon()
-			l.touched[i] = nil
-		}
-		l.touched = l.touched[:0]
 	}
+}
+
+func (l *loop) happened(e syscall.EpollEvent) {
+	l.mu.Lock()
+	at := l.seats[e.Fd]
+	l.mu.Unlock()
+	if at.seat != nil { // or it has just left
+		l.handle(at.seat, at.sock, e.Events)
+	}
+}
+
+func (l *loop) writePipes() {
+	l.piped = l.piped || len(l.touched) > 0
+	for i, p := range l.touched {
+		p.writeSoon()
+		l.touched[i] = nil
+	}
+	l.touched = l.touched[:0]
 }
 
 // wait returns events, or none if some have not read everything. Before it sleeps

@@ -9,14 +9,14 @@ const maxReads = 8
 // park lets the loop have a pipe, to read from it, and to write what was not
 // taken at once. If it reports true, the reading side is no longer the caller's.
 func (p *pipe) park() bool {
-	if p.polled == nil || !p.polled.begin(&p.seat, 0) {
+	if p.polled == nil || !p.polled.begin(&p.seat) {
 		return false
 	}
 	p.mu.Lock()
 	p.patient = true
 	p.mu.Unlock()
-	if p.polled.tried.detach() && p.loop.sit(&p.seat, p, p.polled.tried.socket) {
-		p.seat.await(0, pollIn|pollOut) // some may have been read, and not had
+	if p.polled.tried.detach() && p.loop.sit(&p.seat, p, nil, p.polled.tried.socket) {
+		p.seat.await(upstreamSock, pollIn|pollOut) // some may have been read, and not had
 		if p.seat.release() {
 			return true
 		}

@@ -18,12 +18,6 @@ const (
 	record = 16 << 10
 )
 
-// The sockets of a ride's seat.
-const (
-	clientSock = iota
-	upstreamSock
-)
-
 // park lets the loop have a ride, with begun to be sent first. If it reports
 // true, the ride is no longer the caller's; otherwise rest is what has not been
 // sent.
@@ -33,7 +27,7 @@ func (r *ride) park(begun []byte) (rest []byte, parked bool) {
 		return begun, false
 	}
 	r.polled = polledOf(r.line.get())
-	if r.polled == nil || !r.polled.begin(&r.seat, upstreamSock) {
+	if r.polled == nil || !r.polled.begin(&r.seat) {
 		return begun, false
 	}
 	if in.detach() && r.polled.tried.detach() && r.loop.sit(&r.seat, r.sitter(), in, r.polled.tried.socket) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,7 +67,7 @@ func TestTurnsAreFair(t *testing.T) {
 	for _, s := range []*sits{heavy, light} {
 		a, b := socketPair(t)
 		b.Write([]byte("x")) // which nobody reads
-		if !a.detach() || !l.sit(&s.seat, s, a) || !s.seat.release() {
+		if !a.detach() || !l.sit(&s.seat, s, a, nil) || !s.seat.release() {
 			t.Fatal("has no seat")
 		}
 		t.Cleanup(func() { a.Close() })
@@ -76,6 +77,49 @@ func TestTurnsAreFair(t *testing.T) {
 	l.close()
 	if most > 4 {
 		t.Errorf("%d turns between two of another", most)
+	}
+}
+
+// What clients have sent comes before what upstreams have, in whatever order
+// they have.
+func TestClientsFirst(t *testing.T) {
+	l := newLoop()
+	var order []string
+	begun, rest := make(chan struct{}), make(chan struct{})
+	seats := map[string]*sits{"gate": nil, "client": nil, "upstream": nil}
+	far := map[string]net.Conn{}
+	for name := range seats {
+		s := &sits{left: make(chan struct{})}
+		s.do = func(*loop) bool {
+			if name == "gate" {
+				close(begun)
+				<-rest
+			}
+			order = append(order, name)
+			return false
+		}
+		near, f := socketPair(t)
+		client, upstream := near, (*socket)(nil)
+		if name == "upstream" {
+			client, upstream = nil, near
+		}
+		if !near.detach() || !l.sit(&s.seat, s, client, upstream) || !s.seat.release() {
+			t.Fatal("has no seat")
+		}
+		t.Cleanup(func() { near.Close() })
+		seats[name], far[name] = s, f
+	}
+	far["gate"].Write([]byte("x"))
+	<-begun
+	far["upstream"].Write([]byte("x"))
+	far["client"].Write([]byte("x"))
+	close(rest)
+	for _, s := range seats {
+		<-s.left
+	}
+	l.close()
+	if want := []string{"gate", "client", "upstream"}; !slices.Equal(order, want) {
+		t.Errorf("got %v", order)
 	}
 }
 

@@ -6,7 +6,7 @@ func (s *session) park() bool {
 	if s.socket == nil || !s.toSeat() {
 		return false
 	}
-	if s.socket.detach() && s.hub.slots[s.slot].loop.sit(&s.seat, s, s.socket) {
+	if s.socket.detach() && s.hub.slots[s.slot].loop.sit(&s.seat, s, s.socket, nil) {
 		s.mu.Lock()
 		s.listen() // for replies that have come since
 		s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *session) listen() {
 	if len(s.out) > 0 {
 		mask |= pollOut
 	}
-	s.seat.await(0, mask)
+	s.seat.await(clientSock, mask)
 }
 
 // resume is serve for a client that was the loop's.

@@ -24,7 +24,6 @@ type tried struct {
 
 	writes  sync.Mutex // guards the rest
 	seat    *seat      // while Write does not wait
-	sock    int        // in seat
 	deaf    bool       // nothing is to be read
 	backlog []byte     // taken, and not written
 	corked  []byte     // what Write gathers, up to its capacity; nil if it does not
@@ -77,10 +76,10 @@ func polledOf(c net.Conn) *polled {
 }
 
 // begin has Read and Write not wait from here on: what Write does not write at
-// once is written when the loop finds that it can be, at a socket of s. It
+// once is written when the loop finds that it can be, at s's upstream. It
 // reports false, and nothing has begun, if that cannot be now. Nobody may be in
 // Read.
-func (p *polled) begin(s *seat, sock int) bool {
+func (p *polled) begin(s *seat) bool {
 	t := p.tried
 	if !t.writes.TryLock() {
 		return false // who is there may wait for somebody to read
@@ -90,7 +89,7 @@ func (p *polled) begin(s *seat, sock int) bool {
 		return false
 	}
 	t.polled.Store(true)
-	t.seat, t.sock = s, sock
+	t.seat = s
 	return true
 }
 
@@ -264,5 +263,5 @@ func (t *tried) listen() {
 	if len(t.backlog) > 0 {
 		mask |= pollOut
 	}
-	t.seat.await(t.sock, mask)
+	t.seat.await(upstreamSock, mask)
 }
