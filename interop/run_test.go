@@ -32,6 +32,7 @@ func shortly(t *testing.T, selected ...row) settings {
 
 // Every row of the matrix runs in the program; here are enough to meet each topology, protocol and kind of pool.
 func TestRowsPass(t *testing.T) {
+	t.Parallel()
 	var selected []row
 	for _, name := range [][]string{
 		{"redigo/single"}, {"radix/single/RESP3"}, {"rueidis/sentinel/RESP2"}, {"go-redis/cluster/RESP3"}, {"valkey-go/cluster/RESP3"},
@@ -53,6 +54,7 @@ func TestRowsPass(t *testing.T) {
 
 // Nothing would be proved by rows that pass whatever happens to their connections.
 func TestRowFailsWithItsConnections(t *testing.T) {
+	t.Parallel()
 	s := shortly(t, rows([]string{"redigo"})...)
 	s.disturb = func(ctx context.Context, servers []*server) error {
 		return servers[0].admin.Do(ctx, "CLIENT", "KILL", "USER", objectID).Err()
@@ -72,6 +74,7 @@ func TestRowFailsWithItsConnections(t *testing.T) {
 
 // An interrupt from the terminal reaches the servers as well, and not every client can be closed without them.
 func TestInterruptedRunEnds(t *testing.T) {
+	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	s := shortly(t, rows([]string{"radix/sentinel/RESP3"})...)
@@ -100,6 +103,7 @@ func TestServerIsNotFound(t *testing.T) {
 
 // TestServers holds the servers to what makes them like a cache: a certificate for a name only, and no use for old tokens.
 func TestServers(t *testing.T) {
+	t.Parallel()
 	l, err := newLauncher(t.TempDir(), "test-password")
 	if err != nil {
 		t.Fatal(err)
