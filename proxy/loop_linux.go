@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,7 +89,15 @@ const (
 	pollEnd = uint32(syscall.EPOLLERR | syscall.EPOLLHUP)
 )
 
-func newLoop() *loop { return &loop{yielder: yielder{give: yieldNow}} }
+func newLoop() *loop {
+	l := new(loop)
+	// Where Go has but one processor, other goroutines, and what the runtime polls for
+	// them, get it only while the loop sleeps.
+	if runtime.GOMAXPROCS(0) > 1 {
+		l.yielder.give = yieldNow
+	}
+	return l
+}
 
 // open makes the epoll instance and starts the loop, if that can be.
 func (l *loop) open() {

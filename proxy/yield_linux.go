@@ -19,7 +19,7 @@ const (
 // send is there then when the loop looks again: it need not sleep, they need not
 // wake it, and more comes at a time.
 type yielder struct {
-	give  func()        // gives the processor away
+	give  func()        // gives the processor away; nil if it is not to be
 	hold  time.Duration // for how long the loop keeps it behind a long yield
 	until time.Time     // when it does not any longer
 }
@@ -27,7 +27,7 @@ type yielder struct {
 // yield lets others go first, unless they had it for long lately.
 func (y *yielder) yield() {
 	begun := time.Now()
-	if begun.Before(y.until) {
+	if y.give == nil || begun.Before(y.until) {
 		return
 	}
 	y.give()

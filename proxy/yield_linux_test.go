@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,4 +38,18 @@ func TestYield(t *testing.T) {
 			t.Errorf("one who comes later keeps it from yielding for %v", until)
 		}
 	})
+}
+
+// With one processor a loop that yields instead of sleeping would let the other
+// goroutines wait until it is preempted.
+func TestYieldOnOneProcessor(t *testing.T) {
+	for n, want := range map[int]bool{1: false, 2: true} {
+		before := runtime.GOMAXPROCS(n)
+		l := newLoop()
+		runtime.GOMAXPROCS(before)
+		if got := l.yielder.give != nil; got != want {
+			t.Errorf("with %d: yields is %v", n, got)
+		}
+		l.yielder.yield()
+	}
 }
