@@ -110,8 +110,8 @@ func (s *socket) control(f func(fd int)) {
 	}
 }
 
-// readNow, writeNow and closeNow are for what does not wait: the runtime need not be told,
-// and so does not take the loop's place for another goroutine meanwhile.
+// readNow, writeNow and closeNow are for what does not wait: the runtime need not
+// be told, and so does not take the loop's place for another goroutine meanwhile.
 func readNow(fd int, b []byte) (int, error)  { return callNow(syscall.SYS_READ, fd, b) }
 func writeNow(fd int, b []byte) (int, error) { return callNow(syscall.SYS_WRITE, fd, b) }
 
