@@ -62,7 +62,13 @@ func (t *Tracker) Client(b []byte, want bool) Step {
 		}
 		t.commands++
 		if t.isPlain() {
-			t.queue.push(entry{kind: plain, n: 1})
+			more := 0
+			if start >= 0 && !want {
+				k, more = t.requests.Run(b[start:n], b[n:], t.maxCommand)
+				n += k
+				t.commands += uint64(more)
+			}
+			t.queue.push(entry{kind: plain, n: 1 + more})
 			if want && t.Deferred() == None {
 				return Step{Send: n, Auth: true}
 			}

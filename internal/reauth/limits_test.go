@@ -47,6 +47,7 @@ func TestCommandLimit(t *testing.T) {
 	begins := map[string][]string{
 		"at once":                 nil,
 		"behind others":           {"PING", "GET k"},
+		"behind some alike":       {"SET a b", "SET c d", "SET e f"},
 		"in a transaction":        {"MULTI", "SET a b"},
 		"unfollowable":            {"MULTI", "SUBSCRIBE c"},
 		"monitored":               {"MONITOR", "MONITOR"},

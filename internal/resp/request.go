@@ -200,6 +200,47 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 	return n, false, nil
 }
 
+// Run is Next for commands that are all in b, begin as last does, up to the end of
+// their name, and have no more bytes than largest: most of a pipeline is alike.
+// Last is the whole command that Next has just come past. Run returns how many
+// bytes and commands it consumed, which may be none: so it is where anything of
+// last was kept.
+func (r *Requests) Run(last, b []byte, largest int64) (n, commands int) {
+	head := last[:lengthOfHead(last, b)]
+	if len(head) == 0 || r.keep != 0 {
+		return 0, 0
+	}
+	for ; bytes.HasPrefix(b[n:], head); commands++ {
+		r.due = r.argc - 1
+		k := len(head) + r.skipUnwanted(b[n+len(head):])
+		if r.due > 0 || int64(k) > largest {
+			break
+		}
+		n += k
+	}
+	return n, commands
+}
+
+// lengthOfHead is how many bytes a whole command, not an inline one, has up to the
+// end of its name; 0 where b begins in another way, as far as that is seen soon.
+func lengthOfHead(command, b []byte) int {
+	const soon = len("*3\r\n$3\r\n")
+	if len(b) < soon || len(command) < soon || string(b[:soon]) != string(command[:soon]) || b[0] != '*' {
+		return 0
+	}
+	_, k := shortHeader(command[1:])
+	at := 1 + k + 1
+	if k == 0 || at >= len(command) {
+		return 0
+	}
+	length, k := shortHeader(command[at+1:])
+	end := at + 1 + k + 1 + int(length) + 2
+	if k == 0 || end > len(command) {
+		return 0
+	}
+	return end
+}
+
 func (r *Requests) headerError() error {
 	if r.state == inCount {
 		return errMultibulk

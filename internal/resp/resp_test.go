@@ -189,6 +189,49 @@ func TestRequestsKeepsNoMoreThanAsked(t *testing.T) {
 	}
 }
 
+func TestRequestsRun(t *testing.T) {
+	set := func(key, value string) string { return string(resp.AppendCommand(nil, "SET", key, value)) }
+	keepOne := func([]byte) int { return 1 }
+	for _, tt := range []struct {
+		name, last, b string
+		keep          func([]byte) int
+		largest       int64
+		want          int // commands
+	}{
+		{"alike", set("k", "v"), set("key", "value") + set("", "") + set("k", strings.Repeat("v", 1000)), nil, 2000, 3},
+		{"then another name", set("k", "v"), set("k", "v") + "*3\r\n$3\r\nGET\r\n$1\r\nk\r\n$1\r\nk\r\n", nil, 2000, 1},
+		{"then more arguments", set("k", "v"), set("k", "v") + "*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n$2\r\nNX\r\n", nil, 2000, 1},
+		{"then a longer name", set("k", "v"), set("k", "v") + "*3\r\n$5\r\nSETNX\r\n$1\r\nk\r\n$1\r\nv\r\n", nil, 2000, 1},
+		{"then one that is not complete", set("k", "v"), set("k", "v") + set("k", "v")[:20], nil, 2000, 1},
+		{"then one that is malformed", set("k", "v"), set("k", "v") + "*3\r\n$3\r\nSET\r\n:1\r\n$1\r\nv\r\n", nil, 2000, 1},
+		{"then one that is too large", set("k", "v"), set("k", "v") + set("k", "vv"), nil, int64(len(set("k", "v"))), 1},
+		{"no arguments", "*1\r\n$4\r\nPING\r\n", "*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPONG\r\n", nil, 2000, 1},
+		{"long name", string(resp.AppendCommand(nil, strings.Repeat("N", 40))), string(resp.AppendCommand(nil, strings.Repeat("N", 40))), nil, 2000, 1},
+		{"name in lower case", set("k", "v"), strings.ToLower(set("k", "v")), nil, 2000, 0},
+		{"something kept", set("k", "v"), set("k", "v"), keepOne, 2000, 0},
+		{"inline", "PING hello\r\n", "PING hello\r\n", nil, 2000, 0},
+		{"nothing", set("k", "v"), "", nil, 2000, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := resp.Requests{Keep: tt.keep}
+			if n, done, err := s.Next([]byte(tt.last)); n != len(tt.last) || !done || err != nil {
+				t.Fatalf("last: %d, %v, %v", n, done, err)
+			}
+			name, args := string(s.Name()), s.Args()
+			n, commands := s.Run([]byte(tt.last), []byte(tt.b), tt.largest)
+			if commands != tt.want || !s.AtBoundary() || string(s.Name()) != name || s.Args() != args || s.Ahead() != 0 {
+				t.Fatalf("got %d commands, at %s with %d arguments, %d bytes ahead; want %d, and nothing else changed", commands, s.Name(), s.Args(), s.Ahead(), tt.want)
+			}
+			// What Next makes of it must be the same.
+			one := resp.Requests{Keep: tt.keep}
+			ends, _ := scanAll(one.Next, []byte(tt.b), nil)
+			if commands > 0 && ends[commands-1] != n || commands == 0 && n != 0 {
+				t.Errorf("%d commands have %d bytes; they end at %v", commands, n, ends)
+			}
+		})
+	}
+}
+
 func TestRequestsRefusesWhatRedisRefuses(t *testing.T) {
 	for raw, want := range map[string]string{
 		"*a\r\n":                          "invalid multibulk length",
@@ -376,6 +419,50 @@ func FuzzReplies(f *testing.F) {
 			t.Fatalf("%q in chunks %v: not the same frame", b, chunks)
 		}
 		naive(t, b)
+	})
+}
+
+// FuzzRequestsRun holds Run against Next: the same commands, ending at the same
+// places.
+func FuzzRequestsRun(f *testing.F) {
+	for _, c := range commands {
+		f.Add([]byte(c.raw + c.raw + c.raw))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var one, s resp.Requests
+		type command struct {
+			name string
+			args int
+		}
+		var want []command
+		ends, err := scanAll(func(b []byte) (int, bool, error) {
+			n, done, err := one.Next(b)
+			if done {
+				want = append(want, command{string(one.Name()), one.Args()})
+			}
+			return n, done, err
+		}, b, nil)
+		for at, i := 0, 0; at < len(b); {
+			n, done, gotErr := s.Next(b[at:])
+			last := b[at : at+n]
+			if at += n; !done {
+				if i != len(ends) || fmt.Sprint(gotErr) != fmt.Sprint(err) {
+					t.Fatalf("%q: stopped behind %d commands with %v; want %d and %v", b, i, gotErr, len(ends), err)
+				}
+				return
+			}
+			more, commands := s.Run(last, b[at:], 50)
+			at += more
+			for range 1 + commands {
+				if got := (command{string(s.Name()), s.Args()}); i >= len(want) || got != want[i] {
+					t.Fatalf("%q: command %d is %v, want one of %v", b, i, got, want)
+				}
+				i++
+			}
+			if at != ends[i-1] {
+				t.Fatalf("%q: %d commands end at %d, want %v", b, i, at, ends)
+			}
+		}
 	})
 }
 
