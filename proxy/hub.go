@@ -227,7 +227,8 @@ func (h *hub) forward(s *slot, w parcel, commands []byte) {
 		for range w.n {
 			answer = append(answer, "-"+oneLine(dialRefusal(err))+"\r\n"...)
 		}
-		if w.to.deliver(answer, w.n, w.size) && w.to.flush() {
+		now := time.Now()
+		if w.to.deliver(answer, w.n, w.size, now) && w.to.flush(now) {
 			w.to.awaitReader()
 		}
 		return

@@ -136,7 +136,7 @@ func (s *session) refuseReply(e *resp.LimitError) {
 // is what has come in front of that and not been handed over.
 func (r *pipeReader) refuse(before []byte) {
 	to := r.parcels[0].to
-	if to.deliver(before, 0, 0) {
+	if to.deliver(before, 0, 0, r.now) {
 		r.touched = append(r.touched, to)
 	}
 	to.refuseReply(&resp.LimitError{What: "reply", Max: to.hub.maxReply, Mute: len(before) == 0 && r.begun})

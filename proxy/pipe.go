@@ -317,7 +317,7 @@ func (p *pipe) read() {
 		}
 		var b []byte
 		if b, p.failed = in.read(p.conn); p.failed == nil {
-			p.failed = p.got(b)
+			p.failed = p.got(b, time.Now())
 			p.reader.flush()
 		}
 	}
@@ -325,8 +325,9 @@ func (p *pipe) read() {
 }
 
 // got deals with what has come.
-func (p *pipe) got(b []byte) error {
-	p.heard.Store(time.Now().UnixNano())
+func (p *pipe) got(b []byte, now time.Time) error {
+	p.heard.Store(now.UnixNano())
+	p.reader.now = now
 	return p.reader.take(b)
 }
 

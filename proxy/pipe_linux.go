@@ -56,7 +56,7 @@ func (p *pipe) readNow(l *loop) bool {
 			return true
 		}
 		if err == nil {
-			err = p.got(l.plain[:n])
+			err = p.got(l.plain[:n], l.now)
 		}
 		if p.failed = err; err != nil {
 			return false

@@ -1,10 +1,15 @@
 package proxy
 
-import "github.com/entraredis/entraredis/internal/resp"
+import (
+	"time"
+
+	"github.com/entraredis/entraredis/internal/resp"
+)
 
 // pipeReader is what the reading side knows.
 type pipeReader struct {
 	pipe     *pipe
+	now      time.Time // when what take is given came
 	replies  resp.Replies
 	parcels  []parcel // taken from sent
 	spent    []parcel // an array for the next ones
@@ -94,7 +99,7 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 		r.parcels = r.parcels[1:]
 	}
 	r.answered += replies
-	if to.deliver(b[:n], replies, size) {
+	if to.deliver(b[:n], replies, size, r.now) {
 		r.touched = append(r.touched, to)
 	}
 	return n, err
@@ -103,7 +108,7 @@ func (r *pipeReader) deliver(b []byte) (n int, err error) {
 // flush lets the clients have what was handed over.
 func (r *pipeReader) flush() {
 	for i, s := range r.touched {
-		if s.flush() {
+		if s.flush(r.now) {
 			r.slow = append(r.slow, s)
 		}
 		r.touched[i] = nil

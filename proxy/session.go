@@ -233,8 +233,8 @@ func (s *session) room() int {
 }
 
 // deliver takes bytes of replies, n of which they end; size is that of the
-// commands answered by now. It reports whether flush has to follow.
-func (s *session) deliver(b []byte, n, size int) (flush bool) {
+// commands answered by now, when they came. It reports whether flush has to follow.
+func (s *session) deliver(b []byte, n, size int, now time.Time) (flush bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owed -= n
@@ -260,7 +260,6 @@ func (s *session) deliver(b []byte, n, size int) (flush bool) {
 		s.out = outBuffer()
 	}
 	if idle := s.unread() == 0; idle || s.asked.Load() != 0 {
-		now := time.Now()
 		s.client.handed(now)
 		if idle {
 			s.taken = now
@@ -276,11 +275,12 @@ func (s *session) fail(f parcel, begun bool, err error) {
 	s.hub.proxy.count(func(st *Stats) { st.CommandsLost += uint64(f.n) })
 	if begun {
 		s.end(errCutReply)
-		s.deliver(nil, f.n, f.size)
+		s.deliver(nil, f.n, f.size, time.Now())
 		return
 	}
 	line := "-ERR entraredis: the connection to the cache was lost (" + lossText(err) + "); this command may have run, and was not sent again\r\n"
-	if s.deliver([]byte(strings.Repeat(line, f.n)), f.n, f.size) && s.flush() {
+	now := time.Now()
+	if s.deliver([]byte(strings.Repeat(line, f.n)), f.n, f.size, now) && s.flush(now) {
 		s.awaitReader()
 	}
 }
@@ -290,7 +290,8 @@ func (s *session) answer(reply string) error {
 	if err := s.settled(); err != nil {
 		return err
 	}
-	if s.deliver([]byte(reply), 0, 0) && s.flush() {
+	now := time.Now()
+	if s.deliver([]byte(reply), 0, 0, now) && s.flush(now) {
 		s.awaitReader()
 	}
 	return nil
@@ -298,12 +299,12 @@ func (s *session) answer(reply string) error {
 
 // flush lets the client have what there is for it, without waiting. It reports
 // whether there is so much that awaitReader has to follow.
-func (s *session) flush() (over bool) {
+func (s *session) flush(now time.Time) (over bool) {
 	s.mu.Lock()
 	if !s.draining && len(s.out) > 0 && !s.gone {
 		if s.socket != nil {
 			n := s.socket.tryWrite(s.out)
-			s.took(n)
+			s.took(n, now)
 			s.out = s.out[:copy(s.out, s.out[n:])]
 		}
 		switch {
@@ -325,8 +326,7 @@ func (s *session) flush() (over bool) {
 func (s *session) unread() int { return len(s.out) + s.writing }
 
 // took counts what the client has taken; with the lock held.
-func (s *session) took(n int) {
-	now := time.Now()
+func (s *session) took(n int, now time.Time) {
 	if n > 0 {
 		s.taken = now
 	}
@@ -373,7 +373,7 @@ func (s *session) drain() {
 			}
 			s.writing -= len(part)
 			rest = rest[len(part):]
-			s.took(len(part))
+			s.took(len(part), time.Now())
 		}
 	}
 	s.draining, s.writing, s.out = false, 0, nil

@@ -1,5 +1,7 @@
 package proxy
 
+import "time"
+
 // park lets the loop have a client that has sent nothing more and may send. If
 // it reports true, the client is no longer the caller's.
 func (s *session) park() bool {
@@ -33,7 +35,7 @@ func (s *session) fromSeat() {
 	s.mu.Lock()
 	s.seated = false
 	s.mu.Unlock()
-	if s.flush() {
+	if s.flush(time.Now()) {
 		s.awaitReader()
 	}
 }
@@ -64,7 +66,7 @@ func (s *session) turn(l *loop, sock int, events uint32) bool {
 		return s.own.ride.turn(l, sock, events)
 	}
 	if events&pollOut != 0 {
-		s.flush()
+		s.flush(l.now)
 	}
 	n, err := s.socket.tryRead(l.plain[:largeBuffer])
 	s.ended = err != nil

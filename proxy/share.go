@@ -149,9 +149,15 @@ func (s *session) isHeavy() bool {
 // run finds the stateless commands at the beginning of b, so many at most. If
 // there is none, it says in s.stop what there is, and n is its length if it is a whole command.
 func (s *session) run(b []byte, most int) (n, count int) {
+	var last []byte
 	for n < len(b) && count < most {
-		k, f := s.request.read(b[n:])
-		if f != whole || k > s.hub.maxRequest || n+k > maxOwedBytes && count > 0 || !s.request.stateless() {
+		k, f := s.request.again(last, b[n:]), whole
+		free := k > 0
+		if !free {
+			k, f = s.request.read(b[n:])
+			last = b[n : n+k]
+		}
+		if f != whole || k > s.hub.maxRequest || n+k > maxOwedBytes && count > 0 || !free && !s.request.stateless() {
 			if s.stop = f; count == 0 {
 				n = k
 			}

@@ -87,7 +87,7 @@ func (t *stage) goOn(loop bool) error {
 
 // isRead reports whether the client has had all that came over pipes.
 func (t *stage) isRead() bool {
-	t.flush() // who handed it over may not have come to that
+	t.flush(time.Now()) // who handed it over may not have come to that
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return !t.draining && len(t.out) == 0

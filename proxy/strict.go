@@ -1,6 +1,10 @@
 package proxy
 
-import "github.com/entraredis/entraredis/internal/commands"
+import (
+	"bytes"
+
+	"github.com/entraredis/entraredis/internal/commands"
+)
 
 // maxKept is how many arguments of a command are looked at. Hardly a stateless
 // command needs more to be told.
@@ -20,20 +24,23 @@ const (
 // in its place. Only these travel over a connection that others use: were the
 // end of one in doubt, the next client's command would be part of it.
 type strict struct {
-	args [maxKept][]byte
-	n    int  // of args
-	all  bool // args are all there are
-	need int  // of a partial command: no use to look again at fewer bytes
+	args  [maxKept][]byte
+	n     int  // of args
+	count int  // of arguments, kept or not
+	all   bool // args are all there are
+	name  int  // where the name ends, CRLF included
+	free  bool // the command may travel over a pipe whatever its arguments are
+	need  int  // of a partial command: no use to look again at fewer bytes
 }
 
 // read reads the command at the beginning of b and returns its length.
 func (c *strict) read(b []byte) (int, form) {
-	c.n, c.all, c.need = 0, true, len(b)+1
+	c.n, c.all, c.need, c.free = 0, true, len(b)+1, false
 	count, at, f := length(b, '*')
 	if f != whole {
 		return 0, f
 	}
-	if count == 0 {
+	if c.count = count; count == 0 {
 		return 0, odd
 	}
 	for i := range count {
@@ -60,9 +67,31 @@ func (c *strict) read(b []byte) (int, form) {
 		} else {
 			c.all = false
 		}
-		at = end + 2
+		if at = end + 2; i == 0 {
+			c.name = at
+		}
 	}
 	return at, whole
+}
+
+// again returns the length of the command at the beginning of b if it begins as
+// last does, the one last read, up to the end of its name, and may travel over a
+// pipe by that; 0 if it does not, or is not whole, or last is empty. It leaves args
+// as they are.
+func (c *strict) again(last, b []byte) int {
+	if len(last) == 0 || !c.free || !bytes.HasPrefix(b, last[:c.name]) {
+		return 0
+	}
+	at := c.name
+	for range c.count - 1 {
+		size, k, f := length(b[at:], '$')
+		end := at + k + size
+		if f != whole || len(b) < end+2 || b[end] != '\r' || b[end+1] != '\n' {
+			return 0
+		}
+		at = end + 2
+	}
+	return at
 }
 
 // leastArgs is how many bytes so many arguments have at least, or some million.
@@ -98,7 +127,10 @@ func length(b []byte, kind byte) (v, n int, f form) {
 }
 
 // stateless reports whether the command last read may travel over a pipe.
-func (c *strict) stateless() bool { return commands.Stateless(c.args[:c.n], c.all) }
+func (c *strict) stateless() bool {
+	c.free = c.n > 0 && commands.AlwaysStateless(c.args[0])
+	return c.free || commands.Stateless(c.args[:c.n], c.all)
+}
 
 // is reports whether the command last read has that name, given in upper case.
 func (c *strict) is(name string) bool { return c.n > 0 && equalUpper(c.args[0], name) }

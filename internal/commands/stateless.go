@@ -98,6 +98,11 @@ func set(names ...string) map[string]bool {
 // maxName is longer than any name in the table.
 const maxName = 48
 
+// AlwaysStateless is [Stateless] of a command of that name whatever its arguments
+// are. There may be more such commands than it knows: of those with long names it
+// says no.
+func AlwaysStateless(name []byte) bool { return short.has(name) }
+
 // Stateless reports whether a command may travel over a connection to database
 // 0 that several clients share. args are its arguments, its name first, or the
 // first few of them: all is false then. It does not allocate. In doubt it says
