@@ -232,8 +232,8 @@ func (s *session) room() int {
 	return max(1, min(maxOwed, maxExpected/max(1, s.typical))-s.owed)
 }
 
-// deliver takes bytes of replies, n of which they end; size is that of the
-// commands answered by now, when they came. It reports whether flush has to follow.
+// deliver takes bytes of replies that came at now, n of which they end; size is
+// that of the commands answered by then. It reports whether flush has to follow.
 func (s *session) deliver(b []byte, n, size int, now time.Time) (flush bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
