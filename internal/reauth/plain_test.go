@@ -121,3 +121,12 @@ func TestPlainIsClient(t *testing.T) {
 		}
 	}
 }
+
+// An AUTH goes to the first place where it may, also among commands that are alike.
+func TestAuthAmongAlike(t *testing.T) {
+	get := []byte("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")
+	tr := New()
+	if s := tr.Client(bytes.Repeat(get, 3), true); s.Send != len(get) || !s.Auth || tr.Commands() != 1 {
+		t.Errorf("got %+v behind %d commands, want an AUTH behind the first", s, tr.Commands())
+	}
+}

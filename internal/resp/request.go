@@ -207,7 +207,7 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 // last was kept.
 func (r *Requests) Run(last, b []byte, largest int64) (n, commands int) {
 	head := last[:lengthOfHead(last, b)]
-	if len(head) == 0 || r.keep != 0 {
+	if len(head) == 0 {
 		return 0, 0
 	}
 	for ; bytes.HasPrefix(b[n:], head); commands++ {
