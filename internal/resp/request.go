@@ -203,8 +203,8 @@ func (r *Requests) Next(b []byte) (n int, done bool, err error) {
 // Run is Next for commands that are all in b, begin as last does, up to the end of
 // their name, and have no more bytes than largest: most of a pipeline is alike.
 // Last is the whole command that Next has just come past. Run returns how many
-// bytes and commands it consumed, which may be none: so it is where anything of
-// last was kept.
+// bytes and commands it consumed, which may be none: so it is where arguments of
+// last were kept.
 func (r *Requests) Run(last, b []byte, largest int64) (n, commands int) {
 	head := last[:lengthOfHead(last, b)]
 	if len(head) == 0 {
