@@ -145,7 +145,8 @@ func (c *client) carry() error {
 		begun = append(begun, w.stop(c.ctx)...)
 		c.in = c.conn
 	}
-	r := &ride{client: c, line: newLine(upstream), loop: c.proxy.nextLoop()}
+	lane := c.proxy.nextLane()
+	r := &ride{client: c, line: newLine(upstream), loop: lane.spread, lane: lane}
 	r.unhook = context.AfterFunc(c.ctx, r.line.close)
 	c.connected()
 	return r.goOn(begun)

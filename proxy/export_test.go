@@ -12,6 +12,6 @@ func Returned(p *Proxy) int {
 // SetLoops has proxies that begin to serve during the test use n loops.
 func SetLoops(t testing.TB, n int) {
 	before := loopCount
-	loopCount = func() int { return n }
+	loopCount = func(Upstreams) int { return n }
 	t.Cleanup(func() { loopCount = before })
 }

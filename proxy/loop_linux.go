@@ -135,6 +135,12 @@ func (l *loop) open() {
 	go l.run()
 }
 
+// opens reports whether the loop is open, which it becomes with the first that asks.
+func (l *loop) opens() bool {
+	l.once.Do(l.open)
+	return l.file != nil
+}
+
 // close ends the loop. Nobody may be in it.
 func (l *loop) close() {
 	l.once.Do(func() {})
@@ -148,7 +154,7 @@ func (l *loop) close() {
 // sit gives who a seat, with sockets of which something may come; nil for none.
 // Nothing happens to it until release.
 func (l *loop) sit(s *seat, who sitter, client, upstream *socket) bool {
-	if l.once.Do(l.open); l.file == nil {
+	if !l.opens() {
 		return false
 	}
 	s.mu.Lock()
@@ -160,7 +166,7 @@ func (l *loop) sit(s *seat, who sitter, client, upstream *socket) bool {
 		if k == nil {
 			continue
 		}
-		if l.add(s, i, k) != nil {
+		if l.add(s, i, k, pollIn) != nil {
 			s.stand()
 			return false
 		}
@@ -176,14 +182,31 @@ func (s *seat) release() bool {
 	return !s.who.leaves() || !s.claim()
 }
 
-func (l *loop) add(s *seat, i int, k *socket) (err error) {
+// move has a seat's owner, whose turn it is, go on in another loop behind this turn. It
+// reports false if that cannot be: then the owner is in none.
+func (s *seat) move(to *loop) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	socks, masks := s.socks, s.masks
+	s.stand()
+	s.loop = to
+	for i, k := range socks {
+		if k != nil && to.add(s, i, k, masks[i]) != nil {
+			s.stand()
+			return false
+		}
+	}
+	return true
+}
+
+func (l *loop) add(s *seat, i int, k *socket, mask uint32) (err error) {
 	err = net.ErrClosed
 	k.control(func(fd int) {
-		s.fds[i], s.masks[i] = int32(fd), pollIn
+		s.fds[i], s.masks[i] = int32(fd), mask
 		l.mu.Lock()
 		l.seats[int32(fd)] = place{s, i}
 		l.mu.Unlock()
-		if err = l.control(syscall.EPOLL_CTL_ADD, int32(fd), i, pollIn); err != nil {
+		if err = l.control(syscall.EPOLL_CTL_ADD, int32(fd), i, mask); err != nil {
 			l.forget(s, i)
 		}
 	})

@@ -73,7 +73,8 @@ type Proxy struct {
 	MaintenanceEvents bool
 
 	// Upstreams says how clients share upstream connections. The zero value is
-	// UpstreamsDedicated.
+	// UpstreamsDedicated: on Linux, half of GOMAXPROCS then carry for clients, so
+	// that a program that has nothing else to do may set twice as many as there are.
 	Upstreams Upstreams
 
 	// Pipes is how many upstreams are shared, unless Upstreams is
@@ -213,7 +214,7 @@ func (p *Proxy) init() {
 		p.mu.Lock() // for Stats, which may be called at any time
 		defer p.mu.Unlock()
 		p.clients, p.doors, p.closing = map[*client]struct{}{}, map[net.Listener]struct{}{}, make(chan struct{})
-		p.upstreams, p.loops = newUpstreams(p), newLoops()
+		p.upstreams, p.loops = newUpstreams(p), newLoops(p.Upstreams)
 		p.Dialer.Admit = p.upstreams.admit
 		if p.Upstreams != UpstreamsDedicated {
 			p.hub = newHub(p)
@@ -340,8 +341,11 @@ func (p *Proxy) admit(c net.Conn) *client {
 	return cl
 }
 
-// nextLoop returns a loop for a client with an upstream of its own.
-func (p *Proxy) nextLoop() *loop { return p.loops.of(int(p.rides.Add(1) & math.MaxInt32)) }
+// nextLane returns the lane of a client with an upstream of its own.
+func (p *Proxy) nextLane() lane {
+	i := int(p.rides.Add(1) & math.MaxInt32)
+	return lane{spread: p.loops.of(i), gathered: p.loops.few().of(i)}
+}
 
 // leave is the end of a client.
 func (p *Proxy) leave(c *client) {

@@ -5,7 +5,8 @@ package proxy
 type ride struct {
 	*client
 	line   *line
-	loop   *loop
+	loop   *loop // where it is, or was last
+	lane   lane
 	unhook func() bool // from ctx
 	stage  *stage      // nil if the client never shares
 

@@ -103,6 +103,9 @@ func (r *ride) turn(l *loop, sock int, events uint32) bool {
 		return false
 	}
 	r.listen()
+	if sock == clientSock && events&pollIn != 0 {
+		return r.change(r.lane.read(&r.commands))
+	}
 	return true
 }
 
@@ -127,6 +130,17 @@ func (r *ride) receive(l *loop) bool {
 		return r.stage.got(b[:n], l.now)
 	}
 	return r.send(b[:n], l.now)
+}
+
+// change has the ride go on in another loop behind this turn, if that is not nil. It
+// reports whether the ride stays in one.
+func (r *ride) change(to *loop) bool {
+	// What the loop has put off is its own.
+	if to == nil || to == r.loop || r.seat.late || !to.opens() {
+		return true
+	}
+	r.loop = to
+	return r.seat.move(to)
 }
 
 // send sends what has come from the client. It reports whether the ride stays.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -78,6 +79,77 @@ func TestTurnsAreFair(t *testing.T) {
 	if most > 4 {
 		t.Errorf("%d turns between two of another", most)
 	}
+}
+
+// Who changes loops is in one of them at a time, with all that it waits for.
+func TestSeatMoves(t *testing.T) {
+	from, to := newLoop(), newLoop()
+	s := &sits{left: make(chan struct{})}
+	client, farClient := socketPair(t)
+	upstream, farUpstream := socketPair(t)
+	type turn struct {
+		loop *loop
+		of   *socket
+	}
+	turns := make(chan turn, 1)
+	s.do = func(l *loop) bool {
+		of := client
+		if n, _ := client.tryRead(make([]byte, 8)); n == 0 {
+			of = upstream
+			upstream.tryRead(make([]byte, 8))
+		}
+		turns <- turn{l, of}
+		return l == to || s.seat.move(to)
+	}
+	if !to.opens() || !client.detach() || !upstream.detach() || !from.sit(&s.seat, s, client, upstream) {
+		t.Fatal("has no seat")
+	}
+	s.seat.await(upstreamSock, 0) // it does not listen to that
+	if !s.seat.release() {
+		t.Fatal("has to leave")
+	}
+	farUpstream.Write([]byte("x"))
+	for i, want := range []*loop{from, to, to} {
+		farClient.Write([]byte("x"))
+		if got := <-turns; got != (turn{want, client}) {
+			t.Fatalf("turn %d: of another loop, or of what it does not listen to", i)
+		}
+	}
+	s.seat.await(upstreamSock, pollIn)
+	if <-turns != (turn{to, upstream}) {
+		t.Error("what it waits for again comes in another loop")
+	}
+	for !s.seat.claim() {
+		runtime.Gosched() // a turn ends
+	}
+	if n := len(from.seats) + len(to.seats); n != 0 {
+		t.Errorf("%d connections left", n)
+	}
+	from.close()
+	to.close()
+}
+
+// Who cannot be in the other loop goes on without any.
+func TestSeatDoesNotMove(t *testing.T) {
+	from, to := newLoop(), newLoop()
+	s := &sits{left: make(chan struct{})}
+	client, far := socketPair(t)
+	upstream, _ := socketPair(t)
+	s.do = func(*loop) bool {
+		upstream.Close()
+		return s.seat.move(to)
+	}
+	if !to.opens() || !client.detach() || !upstream.detach() || !from.sit(&s.seat, s, client, upstream) || !s.seat.release() {
+		t.Fatal("has no seat")
+	}
+	far.Write([]byte("x"))
+	<-s.left
+	if n := len(from.seats) + len(to.seats); n != 0 {
+		t.Errorf("%d connections left", n)
+	}
+	client.Close()
+	from.close()
+	to.close()
 }
 
 // What clients have sent comes before what upstreams have, in whatever order

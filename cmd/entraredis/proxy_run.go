@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/entraredis/entraredis/internal/admin"
 	"github.com/entraredis/entraredis/internal/daemon"
 	"github.com/entraredis/entraredis/internal/systemd"
+	"github.com/entraredis/entraredis/proxy"
 )
 
 // lookEvery is how often files are looked at for a change.
@@ -37,6 +39,7 @@ type service struct {
 	began *configuration // as the process began
 	files []string
 	stamp string
+	roomy bool // Go has processors to spare
 
 	mu      sync.Mutex // guards the rest
 	reloads admin.Reloads
@@ -67,7 +70,7 @@ func runProxy(ctx context.Context, s streams, l loader) error {
 	}
 	defer stopAdmin()
 	v.files, v.stamp = c.files, stampsOf(c.files)
-	v.daemon.Apply(c.daemonTargets(s, v.log))
+	v.apply(c)
 	err = v.run(ctx, hup)
 	v.notify(systemd.Stopping)
 	v.daemon.Shutdown()
@@ -117,6 +120,24 @@ func (v *service) run(ctx context.Context, hup <-chan os.Signal) error {
 	}
 }
 
+// apply has the targets be those of c.
+func (v *service) apply(c *configuration) daemon.Change {
+	if !v.roomy && slices.ContainsFunc(c.targets, func(t *target) bool { return t.upstreams == proxy.UpstreamsDedicated }) {
+		spareProcessors(v.env)
+		v.roomy = true
+	}
+	return v.daemon.Apply(c.daemonTargets(v.streams, v.log))
+}
+
+// spareProcessors gives Go twice as many processors, unless it has but one or its
+// variable says how many. Package proxy lets clients with an upstream each have half
+// of them, which is all the machine's then, and pays least while as many are idle.
+func spareProcessors(env func(string) string) {
+	if n := runtime.GOMAXPROCS(0); n > 1 && runtime.GOOS == "linux" && env("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * n)
+	}
+}
+
 // reload reads the configuration again. One that is wrong changes nothing.
 func (v *service) reload(why string) {
 	// First, so that a change while it is read is seen as one.
@@ -137,7 +158,7 @@ func (v *service) reload(why string) {
 	for _, name := range changed(v.began.processFlags, c.processFlags) {
 		v.log.Warn("a change of this setting needs a restart", "setting", name)
 	}
-	change := v.daemon.Apply(c.daemonTargets(v.streams, v.log))
+	change := v.apply(c)
 	v.log.Info("configuration applied", "reason", why, "kept", change.Kept, "started", change.Started, "stopped", change.Stopped)
 	v.count(nil)
 }

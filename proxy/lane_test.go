@@ -1,0 +1,32 @@
+package proxy
+
+import "testing"
+
+func TestLane(t *testing.T) {
+	one, few := new(loop), new(loop)
+	var commands commandCount
+	a := lane{spread: one, gathered: few}
+	for _, step := range []struct {
+		each int // commands a read
+		want *loop
+	}{
+		{1, one}, {64, few}, {4, few}, {3, nil}, {1, one}, {2, nil}, {0, one},
+	} {
+		for i := range laneReads {
+			commands.add(step.each)
+			switch got := a.read(&commands); {
+			case i < laneReads-1 && got != nil:
+				t.Fatalf("%d a read: is asked behind %d reads", step.each, i+1)
+			case i == laneReads-1 && got != step.want:
+				t.Errorf("%d a read: another loop", step.each)
+			}
+		}
+	}
+	for _, a := range []lane{{}, {spread: one, gathered: one}} {
+		for range 2 * laneReads {
+			if commands.add(64); a.read(&commands) != nil {
+				t.Fatal("has another loop to go to")
+			}
+		}
+	}
+}
