@@ -292,7 +292,11 @@ func TestCloseWhileClientsWait(t *testing.T) {
 func TestHandoversTakeTurns(t *testing.T) {
 	const n = 20
 	l := &line{}
-	within(t, func(p *proxy.Proxy) { p.MaxDials = 2; l.through(p) }, func(d *door) {
+	within(t, func(p *proxy.Proxy) {
+		p.MaxDials = 2
+		p.Dialer.ConnectTimeout = tokenLife // the first are held until the last is due
+		l.through(p)
+	}, func(d *door) {
 		remove := d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "HELLO", Body: "ERR unknown command 'HELLO'"})
 		defer remove()
 		subscribers := make([]*link, n)
