@@ -39,7 +39,7 @@ type service struct {
 	began *configuration // as the process began
 	files []string
 	stamp string
-	roomy bool // Go has processors to spare
+	roomy bool // spareProcessors has been asked
 
 	mu      sync.Mutex // guards the rest
 	reloads admin.Reloads
