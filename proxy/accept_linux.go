@@ -34,8 +34,9 @@ type acceptor struct {
 	// bare says that clients do not inherit all options, as those do not that
 	// were there before the listener had them; heirs that from there on they do.
 	bare, heirs bool
-	failed      chan error  // has one in it once the listener is of no further use
-	over        atomic.Bool // nobody waits for failed
+	failed      chan error      // has one in it once the listener is of no further use
+	closed      <-chan struct{} // is closed with the listener; nil if that has to be looked for
+	over        atomic.Bool     // nobody waits for failed
 }
 
 // acceptInLoop accepts clients from l as Serve does, and returns Serve's error.
@@ -44,29 +45,71 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	if p.hub == nil || p.Auth != nil {
 		return nil, false // each client has to be waited for first
 	}
-	a := &acceptor{proxy: p, listener: l, socket: &socket{fd: -1}, failed: make(chan error, 1)}
-	switch l := l.(type) {
-	case *net.TCPListener:
-		if a.socket.raw, err = l.SyscallConn(); err == nil {
-			a.socket.control(func(fd int) { a.bare, a.heirs = true, setOptions(fd) })
+	own := listenerOf(l)
+	a := &acceptor{proxy: p, listener: l, socket: listening(l, own), failed: make(chan error, 1)}
+	if a.socket == nil {
+		return nil, false
+	}
+	if _, tcp := l.Addr().(*net.TCPAddr); tcp {
+		a.socket.control(func(fd int) { a.bare, a.heirs = true, setOptions(fd) })
+	}
+	if !a.open() {
+		if own != nil {
+			a.socket.Close()
 		}
-	case *net.UnixListener:
-		a.socket.raw, err = l.SyscallConn()
-	default:
 		return nil, false
 	}
-	if err != nil || !a.open() {
-		return nil, false
-	}
-	if !p.loops.of(0).sit(&a.seat, a, a.ready, nil) {
-		a.ready.Close()
-		return nil, false
+	if own != nil {
+		own.detach(a.socket)
+		a.closed = own.ended
 	}
 	a.seat.release()
 	return a.wait(), true
 }
 
-// open makes a.ready.
+// listening returns the socket of l, or nil if that is of another kind. Of own, which
+// is l as a Listener, it is a copy.
+func listening(l net.Listener, own *Listener) *socket {
+	if own != nil {
+		l = own.inner
+	}
+	var conn syscall.Conn
+	switch l := l.(type) {
+	case *net.TCPListener:
+		conn = l
+	case *net.UnixListener:
+		conn = l
+	default:
+		return nil
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	if own == nil {
+		return &socket{raw: raw, fd: -1}
+	}
+	fd := -1
+	if raw.Control(func(old uintptr) { fd = duplicate(old) }) != nil || fd < 0 {
+		return nil
+	}
+	return newSocket(fd, nil, nil)
+}
+
+// detach has s, a copy of the listener's socket, instead of that, which the runtime
+// has woken for each client.
+func (l *Listener) detach(s *socket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		s.Close()
+		return
+	}
+	l.socket = s
+	l.inner.Close() // it lives on in the copy
+}
+
+// open makes a.ready, and takes the seat.
 func (a *acceptor) open() bool {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
@@ -77,10 +120,11 @@ func (a *acceptor) open() bool {
 	a.socket.control(func(fd int) {
 		err = syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: pollIn, Fd: int32(fd)})
 	})
-	if err != nil {
+	if err != nil || !a.proxy.loops.of(0).sit(&a.seat, a, a.ready, nil) {
 		a.ready.Close()
+		return false
 	}
-	return err == nil
+	return true
 }
 
 // setOptions sets what package net sets of each client, of a listener for them to
@@ -103,15 +147,21 @@ func setOptions(fd int) bool {
 // wait returns when no more clients will come.
 func (a *acceptor) wait() error {
 	defer a.end()
-	tick := time.NewTicker(lookAround)
-	defer tick.Stop()
+	var look <-chan time.Time
+	if a.closed == nil {
+		tick := time.NewTicker(lookAround)
+		defer tick.Stop()
+		look = tick.C
+	}
 	for {
 		select {
 		case <-a.proxy.closing:
 			return ErrClosed
 		case err := <-a.failed:
 			return a.ended(err)
-		case <-tick.C:
+		case <-a.closed:
+			return a.ended(net.ErrClosed)
+		case <-look:
 			if a.socket.raw.Control(func(uintptr) {}) != nil {
 				return a.ended(net.ErrClosed)
 			}

@@ -240,7 +240,7 @@ func (p *Proxy) Check(ctx context.Context) error {
 // On Linux, with shared upstreams and without Auth, clients of a TCP or Unix
 // listener are accepted in another way than by l.Accept: a deadline of l has no
 // effect, keep-alive is that of package net by default, and that somebody else has
-// closed l is noticed within a second.
+// closed l is noticed within a second, or at once if l is a Listener.
 func (p *Proxy) Serve(l net.Listener) error {
 	p.init()
 	defer l.Close()

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/entraredis/entraredis/proxy"
 )
 
 // Listen is where clients come in.
@@ -27,7 +29,11 @@ func (l Listen) open(ctx context.Context) (net.Listener, error) {
 	if l.Network == "unix" {
 		return listenUnix(l)
 	}
-	return (&net.ListenConfig{}).Listen(ctx, l.Network, l.Address)
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, l.Network, l.Address)
+	if err != nil {
+		return nil, err
+	}
+	return proxy.NewListener(tcp), nil
 }
 
 // listenUnix puts the socket in its place only when it has its mode and owner,
@@ -45,7 +51,7 @@ func listenUnix(l Listen) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.SetUnlinkOnClose(false)
+	own := proxy.NewListener(u)
 	err = os.Chmod(begun, l.Mode)
 	if err == nil && (l.UID >= 0 || l.GID >= 0) {
 		err = os.Chown(begun, l.UID, l.GID)
@@ -58,11 +64,11 @@ func listenUnix(l Listen) (net.Listener, error) {
 		err = os.Rename(begun, l.Address)
 	}
 	if err != nil {
-		u.Close()
+		own.Close()
 		os.Remove(begun)
 		return nil, fmt.Errorf("listen unix %s: %w", l.Address, err)
 	}
-	return &socket{UnixListener: u, path: l.Address, made: made}, nil
+	return &socket{Listener: own, path: l.Address, made: made}, nil
 }
 
 // free reports whether a socket may take the path.
@@ -90,7 +96,7 @@ func free(path string) error {
 
 // socket removes its path when it is closed, unless another has taken it.
 type socket struct {
-	*net.UnixListener
+	*proxy.Listener
 	path string
 	made os.FileInfo
 	once sync.Once
@@ -102,5 +108,5 @@ func (s *socket) Close() error {
 			os.Remove(s.path)
 		}
 	})
-	return s.UnixListener.Close()
+	return s.Listener.Close()
 }
