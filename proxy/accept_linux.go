@@ -73,17 +73,8 @@ func listening(l net.Listener, own *Listener) *socket {
 	if own != nil {
 		l = own.inner
 	}
-	var conn syscall.Conn
-	switch l := l.(type) {
-	case *net.TCPListener:
-		conn = l
-	case *net.UnixListener:
-		conn = l
-	default:
-		return nil
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	raw := rawOfNet(l)
+	if raw == nil {
 		return nil
 	}
 	if own == nil {

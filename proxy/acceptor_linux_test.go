@@ -102,17 +102,7 @@ func TestListenerThatWaits(t *testing.T) {
 	defer f.Close()
 	f.Fd()
 	for range 3 {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(20 * time.Second))
-		c.Write([]byte("*1\r\n$4\r\nQUIT\r\n"))
-		b := make([]byte, 10)
-		if n, err := c.Read(b); string(b[:n]) != replyOK {
-			t.Fatalf("got %q, %v", b[:n], err)
-		}
+		quits(t, l)
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- p.Close() }()
@@ -133,16 +123,7 @@ func TestListenerThatOthersHave(t *testing.T) {
 	}
 	defer f.Close()
 	p, served := acceptingLoop(t, l)
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.Write([]byte("*1\r\n$4\r\nQUIT\r\n"))
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := c.Read(make([]byte, 10)); err != nil {
-		t.Fatal(err)
-	}
+	quits(t, l)
 	l.Close()
 	within(t, "Serve goes on", served)
 	late, err := net.Dial("tcp", l.Addr().String())

@@ -40,23 +40,28 @@ func socketOf(c net.Conn) *socket {
 	if s, ok := c.(*socket); ok {
 		return s
 	}
-	// Not of any other type: it may read and write in its own way.
-	var conn syscall.Conn
-	switch c := c.(type) {
-	case *net.TCPConn:
-		conn = c
-	case *net.UnixConn:
-		conn = c
-	default:
-		return nil
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	raw := rawOfNet(c)
+	if raw == nil {
 		return nil
 	}
 	s := newSocket(-1, c.LocalAddr(), c.RemoteAddr())
 	s.conn, s.raw = c, raw
 	return s
+}
+
+// rawOfNet returns the descriptor of a connection or listener, or nil if it is of a type
+// that may read and write in its own way.
+func rawOfNet(c any) syscall.RawConn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn, *net.TCPListener, *net.UnixListener:
+	default:
+		return nil
+	}
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // newSocket returns a detached socket.
