@@ -183,7 +183,7 @@ func (s *seat) release() bool {
 }
 
 // move has a seat's owner, whose turn it is, go on in another loop behind this turn. It
-// reports false if that cannot be: then the owner is in none.
+// reports false if that cannot be: then the owner may not stay.
 func (s *seat) move(to *loop) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +192,6 @@ func (s *seat) move(to *loop) bool {
 	s.loop = to
 	for i, k := range socks {
 		if k != nil && to.add(s, i, k, masks[i]) != nil {
-			s.stand()
 			return false
 		}
 	}
