@@ -37,7 +37,7 @@ the cache, no client of the load may have an error at all.`, recoveryLimit),
 		},
 	}
 	p := c.Flags()
-	p.DurationVar(&span, "time", span, "how long each takes")
+	p.DurationVar(&span, "time", span, "how long each takes, under load")
 	p.StringVar(&match, "faults", "", "only those whose name matches this `regexp`")
 	p.StringSliceVar(&modes, "upstreams", modes, "`modes` of the proxy")
 	p.BoolVar(&short, "short", false, "2s each, and fewer clients")
@@ -104,8 +104,7 @@ type result struct {
 	harm, notes           []string
 }
 
-// run takes about two thirds of span: a sixth before the fault, a third with it, as long as it takes to recover, and a quarter behind
-// that.
+// run loads the proxy for span: a sixth before the fault, a third with it, and the rest behind it, at least a quarter of it recovered.
 func (f fault) run(ctx context.Context, program, mode string, span time.Duration) (result, error) {
 	s, err := newScene(ctx, f, program, mode)
 	if err != nil {
@@ -116,6 +115,7 @@ func (f fault) run(ctx context.Context, program, mode string, span time.Duration
 	watch := watchMemory(s.proxy)
 	l.start()
 	defer l.stop()
+	began := time.Now()
 	if err := rest(ctx, span/6); err != nil {
 		return result{}, err
 	}
@@ -129,7 +129,7 @@ func (f fault) run(ctx context.Context, program, mode string, span time.Duration
 	}
 	recovered := l.recover(ctx)
 	l.settle()
-	if err := rest(ctx, span/4); err != nil {
+	if err := rest(ctx, max(span/4, span-time.Since(began))); err != nil {
 		return result{}, err
 	}
 	l.stop()
