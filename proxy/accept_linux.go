@@ -45,8 +45,13 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	if p.hub == nil || p.Auth != nil {
 		return nil, false // each client has to be waited for first
 	}
+	a := &acceptor{proxy: p, listener: l, failed: make(chan error, 1)}
 	own := listenerOf(l)
-	a := &acceptor{proxy: p, listener: l, socket: listening(l, own), failed: make(chan error, 1)}
+	if own != nil {
+		a.socket = own.copied()
+	} else if raw := rawOfNet(l); raw != nil {
+		a.socket = &socket{raw: raw, fd: -1}
+	}
 	if a.socket == nil {
 		return nil, false
 	}
@@ -67,21 +72,10 @@ func (p *Proxy) acceptInLoop(l net.Listener) (err error, ok bool) {
 	return a.wait(), true
 }
 
-// listening returns the socket of l, or nil if that is of another kind. Of own, which
-// is l as a Listener, it is a copy.
-func listening(l net.Listener, own *Listener) *socket {
-	if own != nil {
-		l = own.inner
-	}
-	raw := rawOfNet(l)
-	if raw == nil {
-		return nil
-	}
-	if own == nil {
-		return &socket{raw: raw, fd: -1}
-	}
-	fd := -1
-	if raw.Control(func(old uintptr) { fd = duplicate(old) }) != nil || fd < 0 {
+// copied returns a copy of the listener's socket, or nil if there can be none.
+func (l *Listener) copied() *socket {
+	raw, fd := rawOfNet(l.inner), -1
+	if raw == nil || raw.Control(func(old uintptr) { fd = duplicate(old) }) != nil || fd < 0 {
 		return nil
 	}
 	return newSocket(fd, nil, nil)

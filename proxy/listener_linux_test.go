@@ -73,13 +73,14 @@ func TestListenerOfTheProxyAlone(t *testing.T) {
 		_, served := acceptingLoop(t, struct{ *Listener }{own})
 		quits(t, own)
 		own.mu.Lock()
-		if own.socket == nil {
+		s := own.socket
+		own.mu.Unlock()
+		if s == nil {
 			t.Fatalf("%s: not accepted in the loop", network)
 		}
-		if n := pollers(t, own.socket); n != 1 {
+		if n := pollers(t, s); n != 1 {
 			t.Errorf("%s: in %d epoll instances, want the loop's alone", network, n)
 		}
-		own.mu.Unlock()
 		if err := own.Close(); err != nil {
 			t.Errorf("%s: Close: %v", network, err)
 		}
@@ -116,7 +117,11 @@ func TestListenerWithoutLoop(t *testing.T) {
 	if _, ok := p.acceptInLoop(own); ok {
 		t.Fatal("accepted in a loop that is not open")
 	}
-	go net.Dial("tcp", own.Addr().String())
+	far, err := net.Dial("tcp", own.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
 	c, err := own.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +142,7 @@ func TestListenerClosedEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := NewListener(inner)
-	s := listening(own, own)
+	s := own.copied()
 	own.Close()
 	own.detach(s)
 	again, err := net.Listen("tcp", own.Addr().String())
@@ -145,7 +150,7 @@ func TestListenerClosedEarly(t *testing.T) {
 		t.Fatal("a copy is left: ", err)
 	}
 	again.Close()
-	if listening(own, own) != nil {
+	if own.copied() != nil {
 		t.Error("a closed listener has a socket")
 	}
 }
