@@ -368,12 +368,15 @@ func (l *loop) writePipes() {
 // it yields, if more at a time is worth that: to a pipe, or instead of a single
 // event. Where rides have many in a turn, yielding would keep the cache waiting.
 func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
+	now := time.Now()
+	l.yielder.weigh(now)
 	if l.piped || l.came == 1 {
-		l.yielder.yield()
+		l.yielder.yield(now)
 	}
 	if n, err := poll(epoll, events, 0); n != 0 || err != nil || len(l.again) > 0 {
 		return n, err
 	}
+	l.yielder.weigh(time.Now())
 	return poll(epoll, events, -1)
 }
 

@@ -6,13 +6,15 @@ import (
 )
 
 const (
-	// longYield is for how long the processor may be gone before whoever has it is
-	// taken for one that has nothing to do with the loop, and computes: the system
-	// gives such a one a few milliseconds. Then the loop yields no more for minHold,
-	// and for twice as long each time that it is still so, up to maxHold.
-	longYield = time.Millisecond
-	minHold   = 100 * time.Millisecond
-	maxHold   = 10 * time.Second
+	// worth is how much longer than what comes of it keeps the loop busy the processor
+	// may be gone: many clients that were woken, and send, take their time, but whoever
+	// computes is given some milliseconds by the system and brings nothing. Behind
+	// maxLoss the loop yields no more for minHold, and for twice as long each time that
+	// it is still so, up to maxHold.
+	worth   = 4
+	maxLoss = 10 * time.Millisecond
+	minHold = 100 * time.Millisecond
+	maxHold = 10 * time.Second
 )
 
 // yielder lets others go first that a loop has woken on its processor. What they
@@ -20,22 +22,36 @@ const (
 // wake it, and more comes at a time.
 type yielder struct {
 	give  func()        // gives the processor away; nil if it is not to be
-	hold  time.Duration // for how long the loop keeps it behind a long yield
+	away  time.Duration // for how long it was gone; 0 once weighed
+	back  time.Time     // when it came back
+	loss  time.Duration // for how long it was gone in vain
+	hold  time.Duration // for how long the loop keeps it behind too much of that
 	until time.Time     // when it does not any longer
 }
 
-// yield lets others go first, unless they had it for long lately.
-func (y *yielder) yield() {
-	begun := time.Now()
-	if y.give == nil || begun.Before(y.until) {
+// yield lets others go first, unless that was in vain lately. weigh has to follow.
+func (y *yielder) yield(now time.Time) {
+	if y.give == nil || now.Before(y.until) {
 		return
 	}
 	y.give()
-	switch end := time.Now(); {
-	case end.Sub(begun) > longYield:
+	y.back = time.Now()
+	y.away = y.back.Sub(now)
+}
+
+// weigh is told when the loop has done what came while it let others go first.
+func (y *yielder) weigh(now time.Time) {
+	if y.away == 0 {
+		return
+	}
+	y.loss = max(y.loss+y.away-worth*now.Sub(y.back), 0)
+	y.away = 0
+	switch {
+	case y.loss > maxLoss:
+		y.loss = maxLoss
 		y.hold = min(max(2*y.hold, minHold), maxHold)
-		y.until = end.Add(y.hold)
-	case begun.Sub(y.until) > y.hold:
+		y.until = now.Add(y.hold)
+	case y.back.Sub(y.until) > y.hold:
 		y.hold = 0
 	}
 }
