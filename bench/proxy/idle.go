@@ -36,8 +36,8 @@ func (s idle) run(ctx context.Context, r *report, rounds int, names []string) er
 	defer w.close()
 	t := memory{name: s.String(), each: map[string]float64{}}
 	for _, name := range names {
-		if name == direct || name == plain || name == twemproxy {
-			continue // no process to measure, or none that holds a connection for each client
+		if name == direct || name == plain || name == twemproxy || name == bare {
+			continue // no process to measure, or none that holds a connection for each client, or one with buffers for speed alone
 		}
 		var all []float64
 		for range min(rounds, 3) {

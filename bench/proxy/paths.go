@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // The ways to Redis.
@@ -14,12 +17,13 @@ const (
 	haproxy   = "haproxy"
 	stunnel   = "stunnel"
 	twemproxy = "twemproxy" // has no TLS: its upstream is plain
+	bare      = "bare"      // nothing but the system calls and TLS of a relay
 	dedicated = "dedicated"
 	shared    = "shared"
 	auto      = "auto"
 )
 
-var pathNames = []string{direct, plain, haproxy, stunnel, twemproxy, dedicated, shared, auto}
+var pathNames = []string{direct, plain, haproxy, stunnel, twemproxy, bare, dedicated, shared, auto}
 
 // path is one of them, running.
 type path struct {
@@ -58,6 +62,8 @@ func (w *world) open(ctx context.Context, name string, more ...string) (p path, 
 		p.proxy, err = w.startPeer(ctx, p, "stunnel", "stunnel4", fmt.Sprintf(stunnelConfig, p.addr, w.tls, w.certFile, hostName))
 	case twemproxy:
 		p.proxy, err = w.startPeer(ctx, p, "nutcracker", "nutcracker", fmt.Sprintf(twemproxyConfig, p.addr, w.plain), "-s", port(addrs[1]), "-c")
+	case bare:
+		p.proxy, err = w.startBare(ctx, p)
 	default:
 		p.admin = addrs[1]
 		cache, certified, ca := w.tls, hostName, w.certFile
@@ -69,6 +75,24 @@ func (w *world) open(ctx context.Context, name string, more ...string) (p path, 
 		p.proxy, err = start(ctx, name, w.env(), addrs, append(command, more...)...)
 	}
 	return p, err
+}
+
+//go:embed bare/bare.c
+var bareSource string
+
+// startBare builds bare and starts it.
+func (w *world) startBare(ctx context.Context, p path) (*process, error) {
+	cc, err := tool("cc", "gcc libssl-dev")
+	if err != nil {
+		return nil, err
+	}
+	program := filepath.Join(w.dir, "bare")
+	build := exec.CommandContext(ctx, cc, "-O2", "-o", program, "-x", "c", "-", "-lssl", "-lcrypto")
+	build.Stdin = strings.NewReader(bareSource)
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build bare: %w (it needs OpenSSL's headers: apt-get install libssl-dev, or leave it out with --paths): %s", err, tail(string(out)))
+	}
+	return start(ctx, p.name, nil, []string{p.addr}, program, port(p.addr), port(w.tls), w.certFile, hostName)
 }
 
 // startPeer starts a program of package pkg with a configuration file as its last argument.

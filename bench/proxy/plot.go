@@ -15,7 +15,7 @@ const (
 )
 
 var colors = map[string]string{
-	plain: "#c7c7c7", haproxy: "#8da0cb", stunnel: "#b3b3b3", twemproxy: "#e5c494",
+	plain: "#c7c7c7", haproxy: "#8da0cb", stunnel: "#b3b3b3", twemproxy: "#e5c494", bare: "#e78ac3",
 	dedicated: "#fc8d62", shared: "#1b9e77", auto: "#66c2a5",
 }
 
