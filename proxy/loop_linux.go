@@ -364,20 +364,28 @@ func (l *loop) writePipes() {
 	l.touched = l.touched[:0]
 }
 
-// wait returns events, or none if some have not read everything. Before it sleeps
-// it yields, if more at a time is worth that: to a pipe, or instead of a single
-// event. Where rides have many in a turn, yielding would keep the cache waiting.
+// wait returns events, or none if some have not read everything.
 func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
+	if n, err := l.look(epoll, events); n != 0 || err != nil || len(l.again) > 0 {
+		return n, err
+	}
+	return poll(epoll, events, -1)
+}
+
+// look is wait that does not sleep. It yields before, if more at a time is worth that:
+// to a pipe, or instead of a single event. Where rides have many in a turn, yielding
+// would keep the cache waiting.
+func (l *loop) look(epoll int, events []syscall.EpollEvent) (int, error) {
 	now := time.Now()
 	l.yielder.weigh(now)
 	if l.piped || l.came == 1 {
 		l.yielder.yield(now)
 	}
-	if n, err := poll(epoll, events, 0); n != 0 || err != nil || len(l.again) > 0 {
-		return n, err
+	n, err := poll(epoll, events, 0)
+	if n == 0 { // or sleep would pass for work
+		l.yielder.weigh(time.Now())
 	}
-	l.yielder.weigh(time.Now())
-	return poll(epoll, events, -1)
+	return n, err
 }
 
 func poll(epoll int, events []syscall.EpollEvent, timeout int) (n int, err error) {

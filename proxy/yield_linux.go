@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// worth is how much longer than what comes of it keeps the loop busy the processor
-	// may be gone: many clients that were woken, and send, take their time, but whoever
-	// computes is given some milliseconds by the system and brings nothing. Behind
-	// maxLoss the loop yields no more for minHold, and for twice as long each time that
-	// it is still so, up to maxHold.
+	// worth is how many times as long the processor may be gone as what comes then
+	// keeps the loop busy. Many clients that were woken, and send, take their time; but
+	// whoever computes is given some milliseconds by the system, and brings nothing.
+	// Behind maxLoss of that the loop yields no more for minHold, and for twice as long
+	// each time that it is still so, up to maxHold.
 	worth   = 4
 	maxLoss = 10 * time.Millisecond
 	minHold = 100 * time.Millisecond

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"runtime"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,43 @@ func TestYield(t *testing.T) {
 			t.Errorf("one who comes later keeps it from yielding for %v, behind %d yields", until, gave)
 		}
 	})
+}
+
+// What a loop has come back for is weighed once: when that is done, or, before it
+// sleeps, as nothing.
+func TestYieldIsWeighed(t *testing.T) {
+	l := newLoop()
+	l.yielder.give = func() {}
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(epoll)
+	var ends [2]int
+	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(ends[0])
+	defer syscall.Close(ends[1])
+	if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, ends[0], &syscall.EpollEvent{Events: pollIn}); err != nil {
+		t.Fatal(err)
+	}
+	look := func(came, want int, weighed bool) {
+		t.Helper()
+		l.came = came
+		if n, err := l.look(epoll, l.events[:]); n != want || err != nil {
+			t.Fatalf("got %d events, %v, want %d", n, err, want)
+		}
+		if got := l.yielder.away == 0; got != weighed {
+			t.Errorf("behind a turn of %d events, and with %d to come: weighed is %v", came, want, got)
+		}
+	}
+	look(1, 0, true)
+	if _, err := syscall.Write(ends[1], []byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	look(1, 1, false)
+	look(2, 1, true)
 }
 
 // With one processor a loop that yields instead of sleeping would let the other
