@@ -378,8 +378,11 @@ func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
 func (l *loop) look(epoll int, events []syscall.EpollEvent) (int, error) {
 	now := time.Now()
 	l.yielder.weigh(now)
-	if l.piped || l.came == 1 {
-		l.yielder.yield(now)
+	switch {
+	case l.piped:
+		l.yielder.yield(now, maxLoss)
+	case l.came == 1:
+		l.yielder.yield(now, maxLoneLoss)
 	}
 	n, err := poll(epoll, events, 0)
 	if n == 0 { // or sleep would pass for work

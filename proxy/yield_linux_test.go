@@ -13,10 +13,10 @@ import (
 func TestYield(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var takes, busy time.Duration // each yield, and what comes of it
-		gave := 0
+		most, gave := maxLoss, 0
 		y := yielder{give: func() { gave++; <-time.After(takes) }}
 		turn := func() {
-			y.yield(time.Now())
+			y.yield(time.Now(), most)
 			<-time.After(busy)
 			y.weigh(time.Now())
 			<-time.After(time.Millisecond) // nothing to do
@@ -55,6 +55,12 @@ func TestYield(t *testing.T) {
 		}
 		if until := time.Until(y.until); gave != 4 || until != minHold-time.Millisecond {
 			t.Errorf("one who comes later keeps it from yielding for %v, behind %d yields", until, gave)
+		}
+		takes = 100 * time.Microsecond
+		yields(3 * maxHold)
+		takes, most = 2*time.Millisecond, maxLoneLoss
+		if turn(); time.Until(y.until) != minHold-time.Millisecond {
+			t.Errorf("behind a single event one long yield keeps it from yielding for %v", time.Until(y.until))
 		}
 	})
 }
@@ -106,6 +112,6 @@ func TestYieldOnOneProcessor(t *testing.T) {
 		if got := l.yielder.give != nil; got != want {
 			t.Errorf("with %d: yields is %v", n, got)
 		}
-		l.yielder.yield(time.Now())
+		l.yielder.yield(time.Now(), maxLoss)
 	}
 }
