@@ -100,6 +100,12 @@ func TestYieldIsWeighed(t *testing.T) {
 	}
 	look(1, 1, false)
 	look(2, 1, true)
+	for piped, want := range map[bool]time.Duration{false: maxLoneLoss, true: maxLoss} {
+		l.piped = piped
+		if look(1, 1, false); l.yielder.most != want {
+			t.Errorf("behind one event, pipes %v: bound is %v, want %v", piped, l.yielder.most, want)
+		}
+	}
 }
 
 // With one processor a loop that yields instead of sleeping would let the other

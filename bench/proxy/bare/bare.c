@@ -68,7 +68,7 @@ static ssize_t writes(struct side *s, const char *b, size_t n) {
 	return done;
 }
 
-// carry reads from a side once and gives that to the other. It returns 0 at the end.
+// carry reads what has come from a side and gives that to the other. It returns 0 at the end.
 static int carry(struct side *s) {
 	do {
 		ssize_t n = s->tls ? SSL_read(s->tls, buffer, AT_ONCE) : read(s->fd, buffer, AT_ONCE);
