@@ -48,6 +48,7 @@ type Emulator struct {
 	// entraOff refuses every AUTH.
 	entraOff atomic.Bool
 	key      *jwt.Key
+	signed   signed // by it
 	ca       *authority
 	issuer   *issuer.Issuer
 	front    *front.Server
@@ -97,6 +98,7 @@ func (e *Emulator) build() (err error) {
 	if e.key, err = jwt.NewKey(); err != nil {
 		return err
 	}
+	e.signed.verify = e.key.Verify
 	if e.ca, err = newAuthority(); err != nil {
 		return err
 	}
