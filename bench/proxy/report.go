@@ -157,7 +157,7 @@ func (r *report) write(dir string) error {
 	fmt.Fprintf(&md, "%s/%s, %d cores shared by load, proxy and Redis, %s. Median of %d rounds (of memory: at most 3). Rate, p50 and p99 are\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), r.rounds)
 	fmt.Fprintf(&md, "ratios to direct TLS in the same round, CPU is seconds per million commands (of churn: connections). SET and GET together.\n")
 	if len(r.turnovers) > 0 {
-		fmt.Fprintf(&md, "Of rotations: ratios to the quiet time beside one, medians of all; noise is the ratio of the quiet time before and behind.\n")
+		fmt.Fprintf(&md, "Of rotations: ratios to the quiet time beside one, medians of all, in brackets between what they lie (95 %%); noise is the ratio of the quiet time before and behind.\n")
 	}
 	data := csv.NewWriter(&rows)
 	head := append([]string{"case", "path", "rate", "p50", "p99", "proxy_cpu", "redis_cpu", "client_cpu", "kib_per_client"}, turnColumns...)

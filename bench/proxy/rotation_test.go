@@ -132,11 +132,52 @@ func TestBrokenTurnSaysWhy(t *testing.T) {
 func TestTurnRow(t *testing.T) {
 	over := turnedOver(latency.Comparison{During: 3 * time.Millisecond, Beside: 2 * time.Millisecond, Ratio: 1.5, Noise: 1.1}, latency.Comparison{})
 	got := over.row(dedicated)
-	if want := (comparison{3, 2, 1.5, 1.1}); got.p99 != want || got.p999 != (comparison{}) {
+	if want := (comparison{during: 3, beside: 2, ratio: 1.5, noise: 1.1}); got.p99 != want || got.p999 != (comparison{}) {
 		t.Errorf("got %+v and %+v, want %+v and nothing", got.p99, got.p999, want)
 	}
 	if got.rotations != 3 || got.fewest != 1000 || got.most != 1000 || got.pace != 100 || got.rate != 95 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// The ranks are those of tables of confidence intervals of the median.
+func TestAround(t *testing.T) {
+	for _, tt := range []struct {
+		n           int
+		least, most float64
+	}{{0, 0, 0}, {5, 0, 0}, {6, 1, 6}, {8, 1, 8}, {9, 2, 8}, {12, 3, 10}, {20, 6, 15}, {50, 18, 33}} {
+		values := make([]float64, tt.n)
+		for i := range values {
+			values[i] = float64(tt.n - i)
+		}
+		if least, most := around(values); least != tt.least || most != tt.most {
+			t.Errorf("of %d: got %v to %v, want %v to %v", tt.n, least, most, tt.least, tt.most)
+		}
+	}
+}
+
+func TestManyRotationsTellInNoise(t *testing.T) {
+	for _, tt := range []struct {
+		ratios  []float64
+		reached bool
+		says    string
+	}{
+		{[]float64{0.7, 0.8, 0.9, 1.0, 1.1, 1.3}, true, "0.95 (0.70 to 1.30)"},
+		{[]float64{0.7, 0.8, 0.9, 1.0, 1.1, 1.4}, false, "0.95 (0.70 to 1.40), noise 1.90: tells nothing"},
+		{[]float64{1.2, 1.4, 1.5, 1.5, 1.6, 1.7}, false, "1.50 (1.20 to 1.70), noise 1.90: tells nothing"},
+		{[]float64{1.4, 1.4, 1.5, 1.5, 1.6, 1.7}, false, "1.50 (1.40 to 1.70)"},
+		{[]float64{0.7, 0.8, 0.9, 1.0, 1.1}, false, "0.90, noise 1.90: tells nothing"},
+	} {
+		over := turnedOver(latency.Comparison{}, latency.Comparison{})
+		one := turn{}
+		for _, ratio := range tt.ratios {
+			one.rows = append(one.rows, turned{latency.Rotation{Reauths: 1000}, latency.Comparison{Ratio: ratio, Noise: 1.9}, latency.Comparison{}})
+		}
+		over.turns[dedicated] = []turn{one}
+		v := over.verdicts(turnBar{p99: 1.3})[2]
+		if v.reached != tt.reached || v.got != tt.says {
+			t.Errorf("%v: got %+v, want %v, %q", tt.ratios, v, tt.reached, tt.says)
+		}
 	}
 }
 
