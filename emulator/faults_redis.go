@@ -39,14 +39,9 @@ func (f *faults) claims(claims map[string]any) {
 
 // command is the front's hook before each command.
 func (f *faults) command(ctx context.Context, args [][]byte) (reply []byte, reset bool) {
-	words := make([]string, len(args))
-	for i, a := range args {
-		words[i] = strings.ToUpper(string(a))
-	}
 	s := f.takeFor("redis-command", func(s *setFault) bool {
-		wanted := strings.Fields(strings.ToUpper(s.Command))
-		for i, w := range wanted {
-			if i >= len(words) || words[i] != w {
+		for i, w := range strings.Fields(s.Command) {
+			if i >= len(args) || !strings.EqualFold(string(args[i]), w) {
 				return false
 			}
 		}
