@@ -273,7 +273,8 @@ func (d *Dialer) authenticate(ctx context.Context, c net.Conn, tok Token) (Token
 
 // authCommand is AUTH in its RESP2 form: the service may not know HELLO.
 func authCommand(t Token) []byte {
-	return resp.AppendCommand(nil, "AUTH", t.Username, t.Password())
+	b := make([]byte, 0, 64+len(t.Username)+len(t.Password())) // or it would grow several times
+	return resp.AppendCommand(b, "AUTH", t.Username, t.Password())
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {
