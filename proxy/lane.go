@@ -17,6 +17,7 @@ const (
 type lane struct {
 	spread, gathered *loop
 
+	many  bool   // it sends many commands at a time
 	reads int    // since it was asked
 	seen  uint64 // commands, when it was
 }
@@ -24,9 +25,6 @@ type lane struct {
 // read notes that something of the client has been read and sent. It returns
 // where the client is to be from here on, or nil if it stays.
 func (a *lane) read(commands *commandCount) *loop {
-	if a.spread == a.gathered {
-		return nil
-	}
 	if a.reads++; a.reads < laneReads {
 		return nil
 	}
@@ -35,9 +33,17 @@ func (a *lane) read(commands *commandCount) *loop {
 	a.reads, a.seen = 0, n
 	switch {
 	case came >= manyAtATime*laneReads:
-		return a.gathered
+		a.many = true
 	case came < fewAtATime*laneReads:
-		return a.spread
+		a.many = false
+	default:
+		return nil
 	}
-	return nil
+	switch {
+	case a.spread == a.gathered:
+		return nil
+	case a.many:
+		return a.gathered
+	}
+	return a.spread
 }

@@ -9,8 +9,9 @@ func TestLane(t *testing.T) {
 	for _, step := range []struct {
 		each int // commands a read
 		want *loop
+		many bool
 	}{
-		{1, one}, {64, few}, {4, few}, {3, nil}, {1, one}, {2, nil}, {0, one},
+		{1, one, false}, {64, few, true}, {4, few, true}, {3, nil, true}, {1, one, false}, {2, nil, false}, {0, one, false},
 	} {
 		for i := range laneReads {
 			commands.add(step.each)
@@ -21,12 +22,18 @@ func TestLane(t *testing.T) {
 				t.Errorf("%d a read: another loop", step.each)
 			}
 		}
+		if a.many != step.many {
+			t.Errorf("%d a read: many is %v", step.each, a.many)
+		}
 	}
 	for _, a := range []lane{{}, {spread: one, gathered: one}} {
 		for range 2 * laneReads {
 			if commands.add(64); a.read(&commands) != nil {
 				t.Fatal("has another loop to go to")
 			}
+		}
+		if !a.many {
+			t.Error("64 a read are not many")
 		}
 	}
 }

@@ -32,6 +32,7 @@ type loop struct {
 	begun   time.Time // when the runtime saw it begin
 	yielder yielder
 	came    int  // events of this turn
+	many    bool // one of them was for a client that sends many commands at a time
 	piped   bool // pipes have had something in it
 	touched []*pipe
 	again   []*seat                  // have not read everything
@@ -319,7 +320,7 @@ func (l *loop) serve(epoll int) {
 		if err != nil {
 			return
 		}
-		l.now, l.came, l.piped = time.Now(), n, false
+		l.now, l.came, l.many, l.piped = time.Now(), n, false, false
 		if l.now.Sub(l.begun) > maxStint {
 			runtime.Gosched()
 			l.begun = l.now
@@ -373,15 +374,15 @@ func (l *loop) wait(epoll int, events []syscall.EpollEvent) (int, error) {
 }
 
 // look is wait that does not sleep. It yields before, if more at a time is worth that:
-// to a pipe, or instead of a single event. Where rides have many in a turn, yielding
-// would keep the cache waiting.
+// to a pipe, or instead of a single event. Where rides have many in a turn, or a ride
+// has many commands, yielding would keep the cache waiting.
 func (l *loop) look(epoll int, events []syscall.EpollEvent) (int, error) {
 	now := time.Now()
 	l.yielder.weigh(now)
 	switch {
 	case l.piped:
 		l.yielder.yield(now, maxLoss)
-	case l.came == 1:
+	case l.came == 1 && !l.many:
 		l.yielder.yield(now, maxLoneLoss)
 	}
 	n, err := poll(epoll, events, 0)

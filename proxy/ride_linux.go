@@ -79,6 +79,7 @@ func (r *ride) leaves() bool { return r.ctx.Err() != nil }
 
 // turn carries what has come at one of the sockets, as far as the other takes it.
 func (r *ride) turn(l *loop, sock int, events uint32) bool {
+	l.many = l.many || r.lane.many
 	if events&pollEnd != 0 {
 		return false
 	}

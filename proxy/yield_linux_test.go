@@ -100,6 +100,9 @@ func TestYieldIsWeighed(t *testing.T) {
 	}
 	look(1, 1, false)
 	look(2, 1, true)
+	(&ride{lane: lane{many: true}}).turn(l, clientSock, pollEnd)
+	look(1, 1, true)
+	l.many = false
 	for piped, want := range map[bool]time.Duration{false: maxLoneLoss, true: maxLoss} {
 		l.piped = piped
 		if look(1, 1, false); l.yielder.most != want {
