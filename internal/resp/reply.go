@@ -156,6 +156,9 @@ func (r *Replies) Next(b []byte) (n int, done bool, err error) {
 	return n, false, nil
 }
 
+// replyOK is what most commands that write are answered.
+const replyOK = "+OK\r\n"
+
 // whole reads a frame of the types that most replies have, if it is all in b.
 // It returns its length, or 0 where the rest of Next has to look, which tells
 // what is malformed from what is not complete.
@@ -176,6 +179,10 @@ func (r *Replies) whole(b []byte) int {
 		}
 		r.lastInt = v
 	case '+':
+		if len(b) >= len(replyOK) && string(b[:len(replyOK)]) == replyOK {
+			r.typ, r.lineLen = '+', copy(r.line[:], "OK")
+			return len(replyOK)
+		}
 		k := bytes.IndexByte(b, '\r')
 		end = k + 2
 		if k < 0 || end > len(b) || b[end-1] != '\n' {
@@ -194,9 +201,9 @@ func (r *Replies) whole(b []byte) int {
 // bytes and frames it consumed, which may be none. The stream must stand between
 // two frames.
 func (r *Replies) Run(b []byte, most int, largest int64) (n, frames int) {
+	r.due, r.elem, r.nested, r.firstN, r.chunks = 1, -1, 0, 0, false
 	for ; n < len(b) && frames < most; frames++ {
-		r.due, r.elem, r.nested, r.lineLen, r.firstN, r.lastInt = 1, -1, 0, 0, 0, 0
-		r.typ, r.chunks = 0, false
+		r.typ, r.lineLen, r.lastInt = 0, 0, 0
 		k := r.whole(b[n:])
 		if k == 0 || int64(k) > largest {
 			break

@@ -419,6 +419,23 @@ func FuzzReplies(f *testing.F) {
 			t.Fatalf("%q in chunks %v: not the same frame", b, chunks)
 		}
 		naive(t, b)
+		frames, run, err := 0, resp.Replies{}, error(nil)
+		for at := 0; at < len(b) && err == nil; {
+			n, k, done := 0, 0, false
+			if run.AtBoundary() {
+				n, k = run.Run(b[at:], 3, 50)
+			}
+			if k == 0 {
+				if n, done, err = run.Next(b[at:]); done {
+					k = 1
+				}
+			}
+			at, frames = at+n, frames+k
+		}
+		ends, wantErr := scanAll((&resp.Replies{}).Next, b, nil)
+		if frames != len(ends) || fmt.Sprint(err) != fmt.Sprint(wantErr) || run.AtBoundary() != one.AtBoundary() || run.Type() != one.Type() || !bytes.Equal(run.Line(), one.Line()) || !bytes.Equal(run.First(), one.First()) || run.LastInt() != one.LastInt() {
+			t.Fatalf("%q: in runs %d frames and %v, want %d and %v, or not the same frame", b, frames, err, len(ends), wantErr)
+		}
 	})
 }
 
