@@ -28,14 +28,15 @@ const (
 	maxUnread = 256 << 10
 
 	// hardUnread is where the reader of a pipe waits for the client, in bytes:
-	// at most until the client has taken nothing for maxStall. Then the client
-	// is closed. So long, at most, may one client hold up the others of its
-	// pipe, besides the time that its replies take to come. The next ones have
-	// less time for a while, or many would add up.
-	hardUnread = 4 << 20
-	maxStall   = time.Second / 2
-	nextStall  = maxStall / 10
-	stallsFor  = 10 * maxStall
+	// at most until the client has taken nothing for maxStall, or has held up the
+	// others of its pipe for maxHeld, of which it gets a quarter of the time back
+	// that it does not. Then it is closed. The next ones have a tenth of both for
+	// a while, or many would add up.
+	hardUnread   = 4 << 20
+	maxStall     = time.Second / 2
+	maxHeld      = 2 * time.Second
+	lessPatience = 10
+	stallsFor    = 10 * maxStall
 )
 
 // maxSharedReply is what makes a reply a large one, in bytes: with UpstreamsAuto
@@ -43,7 +44,7 @@ const (
 const maxSharedReply = 32 << 10
 
 var (
-	errSlowReader = errors.New("client did not read its replies")
+	errSlowReader = errors.New("client did not read its replies, or too slowly")
 	errCutReply   = errors.New("upstream ended inside a reply")
 )
 
@@ -80,6 +81,8 @@ type session struct {
 	kind     byte          // of the reply that came last, its type
 	typical  int           // bytes of a reply, as far as known: what maxExpected goes by
 	taken    time.Time     // when the client took something last, or was handed something and had all before
+	held     time.Duration // for how long it has held up its pipe
+	let      time.Time     // when it did last
 	wake     chan struct{} // closed by roused, if somebody waits for that
 }
 
@@ -381,24 +384,32 @@ func (s *session) drain() {
 }
 
 // awaitReader holds up the reader of a pipe for a client with many replies to
-// read, and ends the client if it has read none for too long.
+// read, and ends the client if it has read none, or too little, for too long.
 func (s *session) awaitReader() {
-	patience := maxStall
-	if time.Since(time.Unix(0, s.hub.stalled.Load())) < stallsFor {
-		patience = nextStall
+	stall, hold := maxStall, maxHeld
+	start := time.Now()
+	if start.Sub(time.Unix(0, s.hub.stalled.Load())) < stallsFor {
+		stall, hold = stall/lessPatience, hold/lessPatience
 	}
-	timer := time.NewTimer(patience)
+	s.mu.Lock()
+	s.held = max(s.held-start.Sub(s.let)/4, 0)
+	hold -= s.held
+	s.mu.Unlock()
+	timer := time.NewTimer(stall)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		left := patience - time.Since(s.taken)
+		now := time.Now()
+		left := min(stall-now.Sub(s.taken), hold-now.Sub(start))
 		switch {
 		case s.gone || s.unread() <= hardUnread:
+			s.held += now.Sub(start)
+			s.let = now
 			s.mu.Unlock()
 			return
 		case left <= 0:
 			s.mu.Unlock()
-			s.hub.stalled.Store(time.Now().UnixNano())
+			s.hub.stalled.Store(now.UnixNano())
 			s.hub.proxy.count(func(st *Stats) { st.SlowReaders++ })
 			s.end(errSlowReader)
 			s.abandon()

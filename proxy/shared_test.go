@@ -367,6 +367,71 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
+// trickle reads steadily, 800 KiB a second, until the end or until it has read that
+// much.
+func trickle(c io.Reader, most int) (read int) {
+	b := make([]byte, 16<<10)
+	for read < most {
+		n, err := c.Read(b)
+		if read += n; err != nil {
+			break
+		}
+		pass(20 * time.Millisecond)
+	}
+	return read
+}
+
+// Clients that read, but so slowly that a large value would hold up the others of
+// their pipe for long, are closed like those that read nothing.
+func TestTricklingReaders(t *testing.T) {
+	for n, most := range map[int]time.Duration{1: 2100 * time.Millisecond, 5: 3100 * time.Millisecond} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			within(t, onePipe, func(d *door) {
+				other := d.connect()
+				other.do("+OK\r\n", "SET", "k", strings.Repeat("v", 20<<20))
+				var all sync.WaitGroup
+				for range n {
+					c := d.connect()
+					c.send("GET", "k")
+					all.Go(func() { trickle(c, 20<<20) })
+				}
+				start := time.Now()
+				synctest.Wait()
+				other.do("+PONG\r\n", "PING")
+				if took := time.Since(start); took > most {
+					t.Errorf("the other client waited %v", took)
+				}
+				all.Wait()
+				synctest.Wait()
+				if s := d.Stats(); s.SlowReaders != uint64(n) || s.Clients != 1 {
+					t.Errorf("got %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// One that holds its pipe up now and then, and takes all in between, is not closed.
+func TestWhoCatchesUpIsNotClosed(t *testing.T) {
+	within(t, onePipe, func(d *door) {
+		const size = 5 << 20
+		c := d.connect()
+		value := strings.Repeat("v", size)
+		c.do("+OK\r\n", "SET", "k", value)
+		for range 10 {
+			c.send("GET", "k")
+			read := trickle(c, 1<<20) // the pipe waits meanwhile
+			if _, err := io.CopyN(io.Discard, c, int64(size+len("$5242880\r\n\r\n")-read)); err != nil {
+				t.Fatal(err)
+			}
+			pass(8 * time.Second)
+		}
+		if s := d.Stats(); s.SlowReaders != 0 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
 // How much may be under way follows from how large replies turn out to be.
 func TestExpectedReplies(t *testing.T) {
 	within(t, onePipe, func(d *door) {
