@@ -74,6 +74,7 @@ func newConn(d *Dialer, network, addr string, nc net.Conn, tok Token, ahead []by
 	c.tracker.Block = c.mayBlock
 	c.tracker.Authenticate = d.ClientAuth
 	d.count(func(s *Stats) { s.Open++ })
+	c.watchIdle()
 	c.forget = d.Source.Subscribe(c.newToken)
 	// A token that came between AUTH and Subscribe was announced to nobody.
 	if newest, ok := d.Source.current(); ok {
@@ -114,6 +115,7 @@ func (c *conn) WritePlain(p []byte, n int) (int, error) {
 func (c *conn) followPlain(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.state.traffic = true
 	return c.tracker.Plain(n)
 }
 
@@ -230,6 +232,7 @@ func (c *conn) ownBrokeOff(err error) {
 func (c *conn) follow(p []byte) (step reauth.Step, auth []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.state.traffic = true
 	want := c.due.Load()
 	if want && c.tracker.Deferred() == reauth.None {
 		return reauth.Step{}, c.inject()
@@ -321,6 +324,7 @@ func (c *conn) receive(b, dst []byte) int {
 // filter returns what of b is for the client, in place where it can.
 func (c *conn) filter(b []byte) (keep []byte, err error) {
 	c.mu.Lock()
+	c.state.traffic = true
 	n, verdict, err := c.tracker.Server(b)
 	held := c.tracker.TakeHeld()
 	if keep = b; n < len(b) || verdict != reauth.Pass || held != nil {

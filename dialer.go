@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/entraredis/entraredis/internal/resp"
+	"github.com/entraredis/entraredis/internal/tcp"
 )
 
 const (
@@ -65,6 +66,14 @@ type Dialer struct {
 	// negative: none.
 	KeepAlive time.Duration
 
+	// MaxIdle is for how long a connection may be without traffic in either direction:
+	// before that an AUTH is sent, with the token that there is, as for a new one.
+	// Azure closes connections that are idle for 10 minutes (Microsoft Learn, "Connection
+	// resilience"). None is sent over
+	// a connection whose state does not let it through, such as an open transaction.
+	// Zero, or negative: no bound.
+	MaxIdle time.Duration
+
 	// ConnectTimeout bounds TCP and TLS together. Zero: 15 seconds.
 	ConnectTimeout time.Duration
 
@@ -73,7 +82,9 @@ type Dialer struct {
 	// service may take 10.
 	AuthTimeout time.Duration
 
-	// NetDial opens the transport that TLS goes on top of. Nil: a net.Dialer.
+	// NetDial opens the transport that TLS goes on top of. Nil: a net.Dialer with
+	// KeepAlive that, on Linux, gives up behind a minute in which nothing that was sent
+	// is acknowledged (TCP_USER_TIMEOUT).
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Admit, if set, is called before the Dialer opens connections by itself, so
@@ -171,7 +182,7 @@ func (d *Dialer) connect(ctx context.Context, network, addr string) (net.Conn, e
 	defer cancel()
 	netDial := d.NetDial
 	if netDial == nil {
-		netDial = (&net.Dialer{KeepAlive: orDefault(d.KeepAlive, defaultKeepAlive)}).DialContext
+		netDial = tcp.Dialer(orDefault(d.KeepAlive, defaultKeepAlive)).DialContext
 	}
 	transport, err := netDial(ctx, network, addr)
 	if err != nil || d.Plaintext {

@@ -33,14 +33,18 @@ type authState struct {
 	refused  *AuthError
 	waited   reauth.Reason // why the AUTH that is due has not been sent yet
 	timer    *time.Timer   // until the next AUTH is due
+	idle     *time.Timer   // until lookIdle; nil if it is never
+	traffic  bool          // since it looked last
 	stopped  bool
 	over     bool // the end of the connection has been reported
 }
 
 func (s *authState) stop() {
 	s.stopped = true
-	if s.timer != nil {
-		s.timer.Stop()
+	for _, t := range [...]*time.Timer{s.timer, s.idle} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/entraredis/entraredis"
+	"github.com/entraredis/entraredis/internal/tcp"
 )
 
 // tried is the socket of an upstream, beneath TLS, of which a loop can read
@@ -33,7 +34,7 @@ type tried struct {
 func pollable(d *entraredis.Dialer) {
 	dial := d.NetDial
 	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: d.KeepAlive}).DialContext
+		dial = tcp.Dialer(d.KeepAlive).DialContext
 	}
 	d.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)

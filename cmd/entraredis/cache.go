@@ -124,6 +124,9 @@ func (o *credentialOptions) source(s streams, flags *pflag.FlagSet, options entr
 	return source, nil
 }
 
+// maxIdle is within the 10 minutes behind which Azure closes an idle connection.
+const maxIdle = 8 * time.Minute
+
 // dialer returns a Dialer with a Source of its own, which the caller closes.
 func (o *cacheOptions) dialer(s streams, flags *pflag.FlagSet, options entraredis.Options) (*entraredis.Dialer, error) {
 	options.Username = o.redisUsername
@@ -137,7 +140,7 @@ func (o *cacheOptions) dialer(s streams, flags *pflag.FlagSet, options entraredi
 	}
 	return &entraredis.Dialer{
 		Source: source, ServerName: o.serverName, TLSConfig: tlsConfig, Plaintext: o.plaintext,
-		ConnectTimeout: o.connectTimeout.value, AuthTimeout: o.authTimeout.value,
+		ConnectTimeout: o.connectTimeout.value, AuthTimeout: o.authTimeout.value, MaxIdle: maxIdle,
 	}, nil
 }
 

@@ -143,6 +143,9 @@ func TestDialsAndSparesOfATarget(t *testing.T) {
 		if up.Proxy.MaxDials != tt.dials || up.Proxy.Spares != tt.spares {
 			t.Errorf("%q: got %d dials and %d spares, want %d and %d", tt.args, up.Proxy.MaxDials, up.Proxy.Spares, tt.dials, tt.spares)
 		}
+		if idle := up.Proxy.Dialer.MaxIdle; idle <= 0 || idle >= 10*time.Minute {
+			t.Errorf("%q: upstreams may be idle for %v, and Azure closes them behind 10 minutes", tt.args, idle)
+		}
 	}
 }
 

@@ -1,0 +1,38 @@
+package entraredis
+
+import (
+	"time"
+
+	"github.com/entraredis/entraredis/internal/reauth"
+)
+
+// watchIdle begins to look for MaxIdle twice in that time. c.mu is not held.
+func (c *conn) watchIdle() {
+	if c.dialer.MaxIdle <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.idle = time.AfterFunc(c.dialer.MaxIdle/2, c.lookIdle)
+}
+
+// lookIdle sends an AUTH, with the token that there is, over a connection that has
+// had no traffic since it looked last. Where one would not be let through, or take a
+// handover, none is sent: Redis's own time-out spares clients that are blocked or
+// subscribed.
+func (c *conn) lookIdle() {
+	c.mu.Lock()
+	s := &c.state
+	if s.stopped {
+		c.mu.Unlock()
+		return
+	}
+	silent := !s.traffic && len(s.sent) == 0 && c.tracker.Deferred() == reauth.None
+	s.traffic = false
+	s.idle.Reset(c.dialer.MaxIdle / 2)
+	c.mu.Unlock()
+	if silent {
+		c.due.Store(true)
+		c.proceed()
+	}
+}

@@ -1,0 +1,55 @@
+package entraredis_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/entraredis/entraredis/emulator"
+)
+
+// Before the first token is refreshed, every AUTH but the one of the dial is for
+// MaxIdle.
+func TestMaxIdle(t *testing.T) {
+	const maxIdle, watched = 2 * time.Second, 20 * time.Second
+	for _, tt := range []struct {
+		name        string
+		refuseHello bool
+		maxIdle     time.Duration
+		begin       func(c *link)
+		every       func(c *link) // half second; nil: nothing
+		least, most uint64        // AUTHs
+	}{
+		{"idle", false, maxIdle, func(*link) {}, nil, 9, 20},
+		{"idle behind a command", false, maxIdle, func(c *link) { c.do("+PONG\r\n", "PING") }, nil, 9, 20},
+		{"busy", false, maxIdle, func(*link) {}, func(c *link) { c.do("+PONG\r\n", "PING") }, 0, 0},
+		{"no bound", false, 0, func(*link) {}, nil, 0, 0},
+		{"transaction", false, maxIdle, func(c *link) { c.do("+OK\r\n", "MULTI") }, nil, 0, 0},
+		{"subscribed", false, maxIdle, func(c *link) { c.do("*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "SUBSCRIBE", "c") }, nil, 9, 20},
+		{"subscribed, without HELLO", true, maxIdle, func(c *link) { c.do("*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "SUBSCRIBE", "c") }, nil, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			withDialer(t, emulator.Options{RefuseHello: tt.refuseHello}, func(s *setup) {
+				s.dialer.MaxIdle = tt.maxIdle
+				c := s.dial()
+				defer c.Close()
+				tt.begin(c)
+				before := s.dialer.Stats().Reauths
+				for range watched / (time.Second / 2) {
+					if tt.every != nil {
+						tt.every(c)
+					}
+					pass(time.Second / 2)
+				}
+				st := s.dialer.Stats()
+				if got := st.Reauths - before; got < tt.least || got > tt.most || st.Handovers > 0 || st.ReauthRefused > 0 {
+					t.Errorf("%d AUTHs in %v, want %d to %d: %+v", got, watched, tt.least, tt.most, st)
+				}
+				c.Close()
+				pass(watched / 2)
+				if after := s.dialer.Stats().Reauths; after != st.Reauths {
+					t.Errorf("%d AUTHs behind Close", after-st.Reauths)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package tcp
+
+import "syscall"
+
+var control func(network, address string, c syscall.RawConn) error
