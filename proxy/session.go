@@ -294,7 +294,11 @@ func (s *session) answer(reply string) error {
 		return err
 	}
 	now := time.Now()
-	if s.deliver([]byte(reply), 0, 0, now) && s.flush(now) {
+	flush := s.deliver([]byte(reply), 0, 0, now)
+	s.mu.Lock()
+	s.reply = 0 // or the next one would pass for the rest of it
+	s.mu.Unlock()
+	if flush && s.flush(now) {
 		s.awaitReader()
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/entraredis/entraredis/emulator"
 	"github.com/entraredis/entraredis/internal/resp"
 	"github.com/entraredis/entraredis/proxy"
 )
@@ -19,6 +20,25 @@ func (l *link) frame(words ...string) string {
 		l.Fatalf("%v: %v", words, err)
 	}
 	return string(got)
+}
+
+// What the proxy answered by itself does not pass for the reply to what comes next.
+func TestSettingBehindAnAnswer(t *testing.T) {
+	within(t, func(p *proxy.Proxy) { onePipe(p); p.Auth = proxy.Password("", "secret") }, func(d *door) {
+		c := d.connect()
+		c.do("+OK\r\n", "AUTH", "secret")
+		c.do(wrongPass, "HELLO", "3", "AUTH", "default", "wrong")
+		if got := c.frame("HELLO", "3"); got[0] != '%' {
+			t.Fatalf("HELLO 3: got %q", got)
+		}
+		c.do("_\r\n", "GET", "none")
+
+		defer d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "CLIENT", Body: "NOPERM"})()
+		other := d.connect()
+		other.do("+OK\r\n", "AUTH", "secret")
+		other.do("-NOPERM\r\n", "CLIENT", "SETNAME", "x")
+		other.do("+OK\r\n", "MULTI") // on an upstream of its own, where no name is said again
+	})
 }
 
 func TestProtocolsShareApart(t *testing.T) {
