@@ -61,6 +61,10 @@ const (
 	maxReturned = 16
 	maxIdle     = time.Minute
 
+	// refusedFor is for how long clients are told that the cache refuses RESP3, in
+	// its words, before one asks again.
+	refusedFor = time.Minute
+
 	// maxTrust is how long one is taken to be alive without a PING.
 	maxTrust = time.Second
 )
@@ -91,6 +95,8 @@ type slot struct {
 	mu      sync.Mutex
 	pipe    *pipe // nil if there is none
 	dialing *dialing
+	refused error // of the protocol, by the cache; nil if it was not
+	until   time.Time
 }
 
 // dialing is an attempt to open a pipe.
@@ -154,6 +160,10 @@ func (h *hub) pipeOf(ctx context.Context, s *slot) (*pipe, error) {
 			defer s.mu.Unlock()
 			return s.pipe, nil
 		}
+		if s.refused != nil && time.Now().Before(s.until) {
+			defer s.mu.Unlock()
+			return nil, s.refused
+		}
 		d := s.dialing
 		if d == nil {
 			d = &dialing{done: make(chan struct{})}
@@ -180,14 +190,17 @@ func (h *hub) open(s *slot, d *dialing) {
 		}
 		return exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1)
 	})
+	var refused error
 	if errors.Is(err, errRefused) {
 		err = &upstreamError{err} // which is no reason to count it: it can be opened
+		refused = err
 	} else if err != nil {
 		err = h.refused(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dialing = nil
+	s.refused, s.until = refused, time.Now().Add(refusedFor)
 	if d.err = err; err == nil {
 		s.pipe = newPipe(conn, s.loop, h.limit, func(p *pipe, why error, waiting []parcel, commands []byte) { h.lost(s, p, why, waiting, commands) })
 		if h.isClosed() {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/entraredis/entraredis/internal/resp"
@@ -20,6 +19,12 @@ import (
 const maxSetting = 1 << 10
 
 var errRefused = errors.New("upstream refuses a setting")
+
+// refusal is errRefused with what the cache said.
+type refusal struct{ line string } // from its '-' on, without CRLF
+
+func (e *refusal) Error() string        { return errRefused.Error() + ": " + e.line[1:] }
+func (e *refusal) Is(target error) bool { return target == errRefused }
 
 // settings are what a client has set on its connection.
 type settings struct {
@@ -98,8 +103,8 @@ func (s *session) hello() (done bool, err error) {
 	s.speak(proto)
 	if s.pipe, err = s.hub.get(s.ctx, s.slot); err != nil {
 		s.speak(before)
-		if errors.Is(err, errRefused) {
-			return false, nil // the service has its own words for it
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			err = s.answer(refused.line + "\r\n")
 		}
 		return true, err
 	}
@@ -167,7 +172,7 @@ func exchange(conn net.Conn, commands []byte, n int) error {
 			return err
 		}
 		if frame[0] == '-' {
-			return errors.Join(errRefused, errors.New(string(bytes.TrimSpace(slices.Clone(frame)))))
+			return &refusal{string(bytes.TrimSpace(frame))}
 		}
 	}
 	return nil

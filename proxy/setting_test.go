@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/entraredis/entraredis/emulator"
 	"github.com/entraredis/entraredis/internal/resp"
@@ -20,6 +21,38 @@ func (l *link) frame(words ...string) string {
 		l.Fatalf("%v: %v", words, err)
 	}
 	return string(got)
+}
+
+// Where RESP3 is refused each client hears it in the cache's words, shares an upstream
+// all the same, and the cache is asked once a minute.
+func TestProtocolRefused(t *testing.T) {
+	within(t, onePipe, func(d *door) {
+		const words = "ERR unknown command `HELLO`, with args beginning with: `3`, "
+		heal := d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "HELLO", Body: words})
+		clients := make([]*link, 20)
+		for i := range clients {
+			clients[i] = d.connect()
+			if got := strings.TrimSpace(clients[i].frame("HELLO", "3")); got != "-"+strings.TrimSpace(words) {
+				t.Fatalf("HELLO 3: got %q", got)
+			}
+			clients[i].do("$-1\r\n", "GET", "none")
+		}
+		d.dials(2)
+		pass(59 * time.Second)
+		clients[0].frame("HELLO", "3", "AUTH", "default", "x")
+		d.dials(2)
+		heal()
+		pass(2 * time.Second)
+		if got := clients[0].frame("HELLO", "3"); got[0] != '%' {
+			t.Errorf("got %q", got)
+		}
+		clients[0].do("_\r\n", "GET", "none")
+		clients[1].do("$-1\r\n", "GET", "none")
+		d.dials(3)
+		if s := d.Stats(); s.Pipes != 2 || s.Moves != 0 || s.DialFailures != 0 {
+			t.Errorf("got %+v", s)
+		}
+	})
 }
 
 // What the proxy answered by itself does not pass for the reply to what comes next.
