@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -49,7 +50,11 @@ func (c churn) run(ctx context.Context, w *world, p path) (f figures, err error)
 	if err != nil {
 		return f, err
 	}
-	var done, took atomic.Int64
+	clients, err := ownCPU()
+	if err != nil {
+		return f, err
+	}
+	visits := make([][]time.Duration, c.openers)
 	errs := make([]error, c.openers)
 	var wg sync.WaitGroup
 	for i := range c.openers {
@@ -59,8 +64,7 @@ func (c churn) run(ctx context.Context, w *world, p path) (f figures, err error)
 				if errs[i] = visit(ctx, w, p); errs[i] != nil {
 					return
 				}
-				took.Add(int64(time.Since(began)))
-				done.Add(1)
+				visits[i] = append(visits[i], time.Since(began))
 				if c.pause > 0 {
 					select {
 					case <-time.After(c.pause):
@@ -78,10 +82,34 @@ func (c churn) run(ctx context.Context, w *world, p path) (f figures, err error)
 	if err != nil {
 		return f, err
 	}
-	f.rate = float64(done.Load()) * float64(c.openers) / time.Duration(took.Load()).Seconds()
-	million := float64(done.Load()) / 1e6
+	clientsAfter, err := ownCPU()
+	if err != nil {
+		return f, err
+	}
+	all := slices.Concat(visits...)
+	if len(all) == 0 {
+		return f, fmt.Errorf("nobody was served within %v", c.span)
+	}
+	var took time.Duration
+	for _, v := range all {
+		took += v
+	}
+	slices.Sort(all)
+	f.p50, f.p99 = all[len(all)/2].Seconds()*1e3, all[len(all)*99/100].Seconds()*1e3
+	f.rate = float64(len(all)) * float64(c.openers) / took.Seconds()
+	million := float64(len(all)) / 1e6
 	f.redisCPU, f.proxyCPU = (after[0]-before[0]).Seconds()/million, (after[1]-before[1]).Seconds()/million
+	f.clientCPU = (clientsAfter - clients).Seconds() / million
 	return f, nil
+}
+
+// ownCPU is the CPU time of this process, of which the clients are goroutines.
+func ownCPU() (time.Duration, error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, fmt.Errorf("getrusage: %w", err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
 // visit is one client.
