@@ -33,8 +33,9 @@ therefore needs both a password (--proxy-password-file or
 ENTRAREDIS_PROXY_PASSWORD, which clients send with AUTH) and TLS (--tls-cert,
 --tls-key), or --allow-remote.
 
-A target that cannot begin (address in use, wrong credential settings) is tried
-again and disturbs no other. Without any that can, the program ends.
+A target that cannot begin (address in use, wrong credential settings, an owner of
+its socket that does not exist) is tried again and disturbs no other. Without any
+that can, the program ends.
 
 SIGTERM or SIGINT: no more clients; those that are connected are closed once they
 have been answered and quiet, all of them when --drain-timeout is over; exit 0.

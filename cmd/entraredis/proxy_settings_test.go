@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +93,7 @@ func TestSettingsLayers(t *testing.T) {
 
 func TestWhereTargetsListen(t *testing.T) {
 	unix := func(path string, mode fs.FileMode) daemon.Listen {
-		return daemon.Listen{Network: "unix", Address: path, Mode: mode, UID: -1, GID: -1}
+		return daemon.Listen{Network: "unix", Address: path, Mode: mode}
 	}
 	tcp := func(addr string) daemon.Listen { return daemon.Listen{Network: "tcp", Address: addr} }
 	for _, tt := range []struct {
@@ -114,6 +116,56 @@ func TestWhereTargetsListen(t *testing.T) {
 		}
 		if got := c.listen; !slices.EqualFunc(got, tt.want, func(a, b []daemon.Listen) bool { return slices.Equal(a, b) }) {
 			t.Errorf("%q: got %+v, want %+v", tt.args, got, tt.want)
+		}
+	}
+}
+
+// Who exists is the machine's state: it is the target that fails, when it is opened.
+func TestAnOwnerThatDoesNotExistIsTheTargetsAlone(t *testing.T) {
+	c, err := loaded(t, []string{"a?unix=/s&unix-owner=no-such-user", "b?unix=/t&unix-owner=7:8", "c?unix=/u", "--credential", "azure-cli"}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []*daemon.Owner
+	for _, target := range c.targets[1:] {
+		up, err := target.open(streams{env: lookup(nil)}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up.Source.Close()
+		got = append(got, up.Owner)
+	}
+	if got[0] == nil || *got[0] != (daemon.Owner{UID: 7, GID: 8}) || got[1] != nil {
+		t.Errorf("got %v, %v, want 7:8 and the process's own", got[0], got[1])
+	}
+	_, err = c.targets[0].open(streams{env: lookup(nil)}, slog.New(slog.DiscardHandler), nil)
+	if usage, ok := errors.AsType[*usageError](err); !ok || !strings.Contains(err.Error(), "target a?unix-owner: ") || !strings.Contains(err.Error(), "no-such-user") || usage.hint == "" {
+		t.Errorf("got %v, want what is wrong and where", err)
+	}
+}
+
+func TestLookupOwner(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err := strconv.Atoi(me.Uid)
+	if err != nil {
+		t.Skip("owners are numbers on Unix alone")
+	}
+	for _, tt := range []struct {
+		text     string
+		uid, gid int
+	}{
+		{"7", 7, -1}, {"7:8", 7, 8}, {":8", -1, 8}, {me.Username, uid, -1}, {me.Username + ":8", uid, 8},
+	} {
+		if uid, gid, err := lookupOwner(tt.text); err != nil || uid != tt.uid || gid != tt.gid {
+			t.Errorf("%q: got %d, %d, %v, want %d, %d", tt.text, uid, gid, err, tt.uid, tt.gid)
+		}
+	}
+	for _, text := range []string{"no-such-user", "no-such-user:8", ":no-such-group", "7:no-such-group"} {
+		if _, _, err := lookupOwner(text); err == nil || !strings.Contains(err.Error(), "no-such-") {
+			t.Errorf("%q: got %v, want the name that is unknown", text, err)
 		}
 	}
 }

@@ -119,14 +119,7 @@ func (t *target) listeners(s streams, index int) ([]daemon.Listen, error) {
 	if t.unix == "" {
 		return all, nil
 	}
-	l := daemon.Listen{Network: "unix", Address: t.unix, Mode: fs.FileMode(t.unixMode), UID: -1, GID: -1}
-	if t.unixOwner != "" {
-		var err error
-		if l.UID, l.GID, err = lookupOwner(t.unixOwner); err != nil {
-			return nil, &usageError{err: fmt.Errorf("%s: %w", origin(t.flags, "unix-owner"), err), hint: "USER, USER:GROUP or :GROUP, by name or number; only root may give a file away"}
-		}
-	}
-	return append(all, l), nil
+	return append(all, daemon.Listen{Network: "unix", Address: t.unix, Mode: fs.FileMode(t.unixMode)}), nil
 }
 
 func (t *target) tcpAddr(s streams, index int) (string, error) {
@@ -184,7 +177,8 @@ func lookupOwner(text string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// open makes what carries the target's clients. It reads every file anew.
+// open makes what carries the target's clients. It reads every file anew, and looks
+// up the owner of the socket: a user may come to be while the program runs.
 func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event)) (*daemon.Upstream, error) {
 	password, err := readSecret(s, t.flags, "proxy-password", t.proxyPasswordFile)
 	if err != nil {
@@ -197,6 +191,13 @@ func (t *target) open(s streams, log *slog.Logger, onEvent func(entraredis.Event
 			return nil, &usageError{err: fmt.Errorf("%s, %s: %w", origin(t.flags, "tls-cert"), origin(t.flags, "tls-key"), err), hint: "give a PEM file each"}
 		}
 		up.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.current}
+	}
+	if t.unix != "" && t.unixOwner != "" {
+		uid, gid, err := lookupOwner(t.unixOwner)
+		if err != nil {
+			return nil, &usageError{err: fmt.Errorf("%s: %w", origin(t.flags, "unix-owner"), err), hint: "USER, USER:GROUP or :GROUP, by name or number; only root may give a file away"}
+		}
+		up.Owner = &daemon.Owner{UID: uid, GID: gid}
 	}
 	dialer, err := t.dialer(s, t.flags, entraredis.Options{Logger: log, OnEvent: onEvent})
 	if err != nil {

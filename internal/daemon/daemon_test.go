@@ -246,7 +246,7 @@ func TestUnixSocket(t *testing.T) {
 	em := emulator.RunT(t)
 	path := filepath.Join(t.TempDir(), "s")
 	target := newTarget(em, "a")
-	target.Listen = []daemon.Listen{{Network: "unix", Address: path, Mode: 0o620, UID: -1, GID: -1}}
+	target.Listen = []daemon.Listen{{Network: "unix", Address: path, Mode: 0o620}}
 	run := func(name string) (*daemon.Daemon, daemon.Status) {
 		d := daemon.New(slog.New(slog.DiscardHandler), time.Second)
 		t.Cleanup(d.Shutdown)

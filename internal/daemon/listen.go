@@ -19,15 +19,15 @@ type Listen struct {
 	Network string // "tcp" or "unix"
 	Address string // host:port, or the socket's path
 
-	// For sockets: who may connect, and who owns it; -1 leaves the process's
-	// own.
-	Mode     fs.FileMode
-	UID, GID int
+	Mode fs.FileMode // of a socket: who may connect
 }
 
-func (l Listen) open(ctx context.Context) (net.Listener, error) {
+// Owner owns a socket; -1 leaves the process's own user or group.
+type Owner struct{ UID, GID int }
+
+func (l Listen) open(ctx context.Context, owner *Owner) (net.Listener, error) {
 	if l.Network == "unix" {
-		return listenUnix(l)
+		return listenUnix(l, owner)
 	}
 	tcp, err := (&net.ListenConfig{}).Listen(ctx, l.Network, l.Address)
 	if err != nil {
@@ -39,7 +39,7 @@ func (l Listen) open(ctx context.Context) (net.Listener, error) {
 // listenUnix puts the socket in its place only when it has its mode and owner,
 // so that nobody connects who may not. A socket that is left over is replaced,
 // unless somebody listens on it.
-func listenUnix(l Listen) (net.Listener, error) {
+func listenUnix(l Listen, owner *Owner) (net.Listener, error) {
 	if err := free(l.Address); err != nil {
 		return nil, err
 	}
@@ -53,8 +53,8 @@ func listenUnix(l Listen) (net.Listener, error) {
 	}
 	own := proxy.NewListener(u)
 	err = os.Chmod(begun, l.Mode)
-	if err == nil && (l.UID >= 0 || l.GID >= 0) {
-		err = os.Chown(begun, l.UID, l.GID)
+	if err == nil && owner != nil {
+		err = os.Chown(begun, owner.UID, owner.GID)
 	}
 	var made os.FileInfo
 	if err == nil {

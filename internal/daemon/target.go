@@ -39,6 +39,7 @@ type Upstream struct {
 	Source *entraredis.Source
 	Proxy  *proxy.Proxy
 	TLS    *tls.Config // of TCP listeners; nil: plain
+	Owner  *Owner      // of Unix sockets; nil: the process
 }
 
 // State is what a target is doing.
@@ -115,7 +116,7 @@ func (t *target) serve() error {
 	}()
 	var addrs []string
 	for _, at := range t.Listen {
-		l, err := at.open(t.ctx)
+		l, err := at.open(t.ctx, up.Owner)
 		if err != nil {
 			return err
 		}
