@@ -35,11 +35,26 @@ func New(log *slog.Logger, drain time.Duration) *Daemon {
 }
 
 // Change says what Apply did, by the names of targets.
-type Change struct{ Kept, Started, Stopped []string }
+type Change struct {
+	Kept, Started, Stopped []string
+	Refused                []Refusal
+}
+
+// Refusal is a target that was not started, so that what it was to take the place
+// of goes on.
+type Refusal struct {
+	Name string
+	Err  error
+}
 
 // Apply runs these targets and no others. What runs already, by its
 // Fingerprint, is not touched. A target that goes gives its addresses back at
 // once and is drained in the background.
+//
+// A target that takes the place of one that runs is opened before that one is
+// stopped, and refused if it cannot be. Refused is also who needs a name or an
+// address that is not given back for this reason. A target in nobody's place is
+// started whatever becomes of it.
 func (d *Daemon) Apply(targets []Target) Change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,21 +74,92 @@ func (d *Daemon) Apply(targets []Target) Change {
 			c.Kept = append(c.Kept, t.Name)
 		}
 	}
+	// One that could not be opened itself has no clients to lose.
+	var going []*target
 	for _, r := range d.targets {
-		if running[r.Fingerprint] == r {
+		if running[r.Fingerprint] == r && r.opened() != nil {
+			going = append(going, r)
+		}
+	}
+	var stay []*target
+	stay, c.Refused = d.prepare(targets, next, going)
+	for _, r := range d.targets {
+		if running[r.Fingerprint] == r && !slices.Contains(stay, r) {
 			c.Stopped = append(c.Stopped, r.Name)
 			r.stop()
 			d.old.Go(func() { d.drainOne(r) })
 		}
 	}
+	d.targets = nil
+	for i, t := range targets {
+		n := next[i]
+		if n == nil {
+			for _, r := range replaced(t, going) {
+				if !slices.Contains(d.targets, r) {
+					d.targets = append(d.targets, r)
+				}
+			}
+			continue
+		}
+		if !n.begun {
+			c.Started = append(c.Started, t.Name)
+			n.begin()
+		}
+		d.targets = append(d.targets, n)
+	}
+	return c
+}
+
+// prepare makes those of next that are missing, and opens them if they are to
+// take the place of one of going. What is refused is missing still, and stay are
+// those of going that go on instead.
+func (d *Daemon) prepare(targets []Target, next, going []*target) (stay []*target, refused []Refusal) {
+	errs := make([]error, len(targets))
 	for i, t := range targets {
 		if next[i] == nil {
-			c.Started = append(c.Started, t.Name)
-			next[i] = start(t, d.log)
+			next[i] = newTarget(t, d.log)
+			if len(replaced(t, going)) > 0 {
+				_, errs[i] = next[i].upstream()
+			}
 		}
 	}
-	d.targets = next
-	return c
+	for again := true; again; {
+		again = false
+		for i, t := range targets {
+			if next[i] == nil || next[i].begun {
+				continue
+			}
+			for _, r := range stay {
+				if errs[i] == nil && r.inTheWayOf(t) {
+					errs[i] = fmt.Errorf("its name or address is that of target %s, which stays as it was because its new settings were refused: mend those", r.Name)
+				}
+			}
+			if errs[i] != nil {
+				next[i].discard()
+				next[i] = nil
+				stay = append(stay, replaced(t, going)...)
+				refused = append(refused, Refusal{t.Name, errs[i]})
+				again = true
+			}
+		}
+	}
+	return stay, refused
+}
+
+// replaced are those of going whose place t takes: that of its name, else those
+// at its addresses.
+func replaced(t Target, going []*target) (all []*target) {
+	for _, r := range going {
+		if r.Name == t.Name {
+			return []*target{r}
+		}
+	}
+	for _, r := range going {
+		if r.inTheWayOf(t) {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 func (d *Daemon) drainOne(t *target) {

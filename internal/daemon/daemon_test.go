@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -130,6 +131,119 @@ func TestApplyTouchesOnlyWhatChanged(t *testing.T) {
 	}
 	if now[2].Token.ExpiresOn.IsZero() || now[2].State != daemon.Serving {
 		t.Errorf("got %+v", now[2])
+	}
+}
+
+// changedTo is the target with new settings at the address that the running one has.
+func changedTo(target daemon.Target, addr string) daemon.Target {
+	target.Fingerprint += " changed"
+	target.Listen = []daemon.Listen{{Network: "tcp", Address: addr}}
+	return target
+}
+
+func names(refused []daemon.Refusal) (all []string) {
+	for _, r := range refused {
+		all = append(all, r.Name)
+	}
+	return all
+}
+
+func TestAChangedTargetThatCannotBeOpenedStaysAsItWas(t *testing.T) {
+	em := emulator.RunT(t)
+	d := daemon.New(slog.New(slog.DiscardHandler), time.Minute)
+	defer d.Shutdown()
+	d.Apply([]daemon.Target{newTarget(em, "a"), newTarget(em, "b")})
+	first := tried(t, d)
+	client := connect(t, "tcp", first[0].Listen[0])
+	client.must()
+	missing := errors.New("the password file is missing")
+	fail := func(func(entraredis.Event)) (*daemon.Upstream, error) { return nil, missing }
+	a, b, c := changedTo(newTarget(em, "a"), first[0].Listen[0]), changedTo(newTarget(em, "b"), first[1].Listen[0]), newTarget(em, "c")
+	good := a.Open
+	a.Open, c.Open = fail, fail
+	var opens atomic.Int32
+	openB := b.Open
+	b.Open = func(f func(entraredis.Event)) (*daemon.Upstream, error) {
+		opens.Add(1)
+		return openB(f)
+	}
+	all := []daemon.Target{c, a, b}
+	// Twice: a reload that changes nothing more does no more.
+	for _, want := range []daemon.Change{
+		{Started: []string{"c", "b"}, Stopped: []string{"b"}, Refused: []daemon.Refusal{{Name: "a", Err: missing}}},
+		{Kept: []string{"c", "b"}, Refused: []daemon.Refusal{{Name: "a", Err: missing}}},
+	} {
+		if got := d.Apply(all); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		now := tried(t, d)
+		if len(now) != 3 || now[0].State != daemon.Failed || now[1].State != daemon.Serving || now[1].Proxy.Accepted != 1 || now[2].State != daemon.Serving {
+			t.Errorf("got %+v, want only the new one to fail", now)
+		}
+	}
+	client.must()
+	connect(t, "tcp", first[1].Listen[0]).must()
+	if opens.Load() != 1 {
+		t.Errorf("b was opened %d times, want what was opened for the check to be used", opens.Load())
+	}
+	a.Open = good
+	if got, want := d.Apply([]daemon.Target{a, b}), (daemon.Change{Kept: []string{"b"}, Started: []string{"a"}, Stopped: []string{"c", "a"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("when it is mended: got %+v, want %+v", got, want)
+	}
+	tried(t, d)
+	connect(t, "tcp", first[0].Listen[0]).must()
+}
+
+// What cannot begin because another one stays is refused with it, so that no
+// running target is given up for one that would find its address taken.
+func TestARefusalKeepsWhoWantsItsAddress(t *testing.T) {
+	em := emulator.RunT(t)
+	d := daemon.New(slog.New(slog.DiscardHandler), time.Minute)
+	defer d.Shutdown()
+	d.Apply([]daemon.Target{newTarget(em, "a"), newTarget(em, "b")})
+	first := tried(t, d)
+	// Real addresses, which port 0 is not.
+	a, b := changedTo(newTarget(em, "a"), first[0].Listen[0]), changedTo(newTarget(em, "b"), first[1].Listen[0])
+	d.Apply([]daemon.Target{a, b})
+	tried(t, d)
+	clients := []client{connect(t, "tcp", first[0].Listen[0]), connect(t, "tcp", first[1].Listen[0])}
+	no := func(func(entraredis.Event)) (*daemon.Upstream, error) { return nil, errors.New("no") }
+	// Under another name: it is the address that clients know.
+	renamed := a
+	renamed.Name, renamed.Fingerprint, renamed.Open = "renamed", "renamed", no
+	if got := d.Apply([]daemon.Target{renamed, b}); !slices.Equal(names(got.Refused), []string{"renamed"}) || !slices.Equal(got.Kept, []string{"b"}) || got.Stopped != nil {
+		t.Errorf("got %+v, want the renamed target refused", got)
+	}
+	// Each takes the address of the other.
+	a, b = changedTo(a, first[1].Listen[0]), changedTo(b, first[0].Listen[0])
+	openA := a.Open
+	var source *entraredis.Source
+	a.Open = func(f func(entraredis.Event)) (*daemon.Upstream, error) {
+		up, err := openA(f)
+		if err == nil {
+			source = up.Source
+		}
+		return up, err
+	}
+	b.Open = no
+	got := d.Apply([]daemon.Target{a, b})
+	if !slices.Equal(names(got.Refused), []string{"b", "a"}) || got.Started != nil || got.Stopped != nil {
+		t.Fatalf("got %+v, want both refused", got)
+	}
+	if err := got.Refused[1].Err; !strings.Contains(err.Error(), "that of target b, which stays as it was") {
+		t.Errorf("got %v, want the reason", err)
+	}
+	for i, c := range clients {
+		c.must()
+		if now := d.Status()[i]; now.Name != first[i].Name || now.Listen[0] != first[i].Listen[0] || now.State != daemon.Serving {
+			t.Errorf("got %+v, want it as it was", now)
+		}
+	}
+	if source == nil {
+		t.Fatal("a was not opened")
+	}
+	if _, err := source.Token(t.Context()); !errors.Is(err, entraredis.ErrClosed) {
+		t.Errorf("the source of a: got %v, want it closed", err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +64,7 @@ type target struct {
 	cancel  context.CancelFunc
 	ended   chan struct{} // closed when it does not
 	tried   chan struct{} // closed when it serves and was told of a token or an error, or has failed
+	begun   bool          // of the Daemon, under its lock
 
 	mu     sync.Mutex // guards the rest
 	state  State
@@ -72,11 +75,36 @@ type target struct {
 	settle sync.Once
 }
 
-func start(t Target, log *slog.Logger) *target {
+func newTarget(t Target, log *slog.Logger) *target {
 	r := &target{Target: t, log: log.With("target", t.Name), state: Starting, since: time.Now(), ended: make(chan struct{}), tried: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	go r.run()
 	return r
+}
+
+func (t *target) begin() {
+	t.begun = true
+	go t.run()
+}
+
+// discard gives back what a target holds that has not begun.
+func (t *target) discard() {
+	t.cancel()
+	if t.up != nil {
+		t.up.Source.Close()
+	}
+}
+
+// inTheWayOf reports whether the other can only begin when this one has ended.
+func (t *target) inTheWayOf(other Target) bool {
+	return t.Name == other.Name || slices.ContainsFunc(t.Listen, func(l Listen) bool {
+		return !strings.HasSuffix(l.Address, ":0") && slices.ContainsFunc(other.Listen, func(o Listen) bool { return o.Address == l.Address })
+	})
+}
+
+func (t *target) opened() *Upstream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.up
 }
 
 func (t *target) run() {
@@ -150,7 +178,8 @@ func (t *target) serve() error {
 	}
 }
 
-// upstream makes what carries clients, once.
+// upstream makes what carries clients, once. It is run's, and before that the
+// Daemon's.
 func (t *target) upstream() (*Upstream, error) {
 	if t.up != nil { // written by this goroutine alone
 		return t.up, nil
@@ -194,9 +223,7 @@ func (t *target) stop() {
 // drain waits, until ctx ends, for the clients of a target that was stopped,
 // ends those that remain and returns how many these were.
 func (t *target) drain(ctx context.Context) (cut int) {
-	t.mu.Lock()
-	up := t.up
-	t.mu.Unlock()
+	up := t.opened()
 	if up == nil {
 		return 0
 	}
