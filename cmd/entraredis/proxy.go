@@ -26,7 +26,8 @@ which wins over the file's target, which wins over the top of the file; targets
 on the command line take the place of the file's. "entraredis config check" shows
 what comes out. The file is read again on SIGHUP and when it changes; connections
 of targets that it changes nothing for are not touched, and a file that is wrong
-changes nothing at all.
+changes nothing at all. A target whose new settings cannot be had (a password file
+that is away, a certificate that is no pair) goes on with its old ones.
 
 Whoever reaches a listener acts as its identity. Beyond the loopback interface it
 therefore needs both a password (--proxy-password-file or

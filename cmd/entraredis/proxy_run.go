@@ -36,10 +36,11 @@ type service struct {
 	quitted sync.Once
 
 	// Of the goroutine of run alone.
-	began *configuration // as the process began
-	files []string
-	stamp string
-	roomy bool // spareProcessors has been asked
+	began   *configuration // as the process began
+	refused *configuration // the last one, if targets of it were refused
+	files   []string
+	stamp   string
+	roomy   bool // spareProcessors has been asked
 
 	mu      sync.Mutex // guards the rest
 	reloads admin.Reloads
@@ -104,9 +105,7 @@ func (v *service) run(ctx context.Context, hup <-chan os.Signal) error {
 		case <-hup:
 			v.reload("SIGHUP")
 		case <-look.C:
-			if stampsOf(v.files) != v.stamp {
-				v.reload("a file changed")
-			}
+			v.look()
 		case <-watchdog:
 			v.daemon.Status() // a lock that is never given back is worth a restart
 			v.notify(systemd.Watchdog)
@@ -138,13 +137,25 @@ func spareProcessors(env func(string) string) {
 	}
 }
 
+// look sees what may have changed by itself. What a refused target lacks need not
+// be a file that is looked at: it may be a certificate, a right to read or a user.
+func (v *service) look() {
+	switch {
+	case stampsOf(v.files) != v.stamp:
+		v.reload("a file changed")
+	case v.refused != nil:
+		v.exchange(v.refused, "what was refused is tried again")
+	}
+}
+
 // reload reads the configuration again. One that is wrong changes nothing.
 func (v *service) reload(why string) {
 	// First, so that a change while it is read is seen as one.
 	stamp := stampsOf(v.files)
 	c, err := v.load()
 	if err != nil {
-		v.stamp = stamp
+		v.stamp, v.refused = stamp, nil
+		err = withHint(err)
 		v.log.Error("new configuration rejected, the old one stays in force", "reason", why, "error", err)
 		v.count(err)
 		return
@@ -158,9 +169,40 @@ func (v *service) reload(why string) {
 	for _, name := range changed(v.began.processFlags, c.processFlags) {
 		v.log.Warn("a change of this setting needs a restart", "setting", name)
 	}
+	v.exchange(c, why)
+}
+
+// exchange has the targets be those of c. One that changed and cannot be opened
+// stays as it was, and the rest of c is in force. To be told that again is no news.
+func (v *service) exchange(c *configuration, why string) {
 	change := v.apply(c)
-	v.log.Info("configuration applied", "reason", why, "kept", change.Kept, "started", change.Started, "stopped", change.Stopped)
-	v.count(nil)
+	var names []string
+	var errs []error
+	for _, r := range change.Refused {
+		names = append(names, r.Name)
+		errs = append(errs, fmt.Errorf("target %s: %w", r.Name, withHint(r.Err)))
+	}
+	err := errors.Join(errs...)
+	if c == v.refused && err != nil && err.Error() == v.reloaded().Err && len(change.Started)+len(change.Stopped) == 0 {
+		return
+	}
+	v.refused = nil
+	if err != nil {
+		v.refused = c
+	}
+	for _, r := range change.Refused {
+		v.log.Error("new settings of a target refused, it stays as it was", "target", r.Name, "error", withHint(r.Err))
+	}
+	v.log.Info("configuration applied", "reason", why, "kept", change.Kept, "started", change.Started, "stopped", change.Stopped, "refused", names)
+	v.count(err)
+}
+
+// withHint is for where an error is one line.
+func withHint(err error) error {
+	if _, hint := classify(err); hint != "" {
+		return fmt.Errorf("%w (%s)", err, hint)
+	}
+	return err
 }
 
 func (v *service) count(err error) {

@@ -24,6 +24,13 @@ import (
 // program does.
 func loaded(t *testing.T, args, env []string, file string) (*configuration, error) {
 	t.Helper()
+	_, c, err := loadedBy(t, args, env, file)
+	return c, err
+}
+
+// loadedBy is loaded, with what loads it again.
+func loadedBy(t *testing.T, args, env []string, file string) (loader, *configuration, error) {
+	t.Helper()
 	if file != "" {
 		path := filepath.Join(t.TempDir(), "p.yaml")
 		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
@@ -32,6 +39,7 @@ func loaded(t *testing.T, args, env []string, file string) (*configuration, erro
 		args = append(args, "--config", path)
 	}
 	s := streams{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, env: lookup(env)}
+	var l loader
 	var c *configuration
 	var o *proxyOptions
 	cmd := &cobra.Command{Use: "proxy", SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,12 +47,14 @@ func loaded(t *testing.T, args, env []string, file string) (*configuration, erro
 			return err
 		}
 		var err error
-		c, err = loader{streams: s, flags: cmd.Flags(), args: args, file: o.config}.load()
+		l = loader{streams: s, flags: cmd.Flags(), args: args, file: o.config}
+		c, err = l.load()
 		return err
 	}}
 	o = proxyFlags(cmd)
 	cmd.SetArgs(append([]string{}, args...)) // nil would be those of this process
-	return c, cmd.Execute()
+	err := cmd.Execute()
+	return l, c, err
 }
 
 // of renders a setting and where it came from: "azure-cli from p.yaml:3".

@@ -48,8 +48,8 @@ var (
 	mDeferred      = metric("reauths_deferred_total", "re-AUTHs that had to wait for the connection's state to allow one.", "reason")
 	mExpired       = metric("connections_expired_total", "Connections to the cache that ended because their token did.")
 	mBuild         = prometheus.NewDesc("entraredis_build_info", "1, with the version.", []string{"version", "go"}, nil)
-	mReloads       = prometheus.NewDesc("entraredis_config_reloads_total", "Configurations read again, by result: applied or rejected.", []string{"result"}, nil)
-	mReloadSuccess = prometheus.NewDesc("entraredis_config_last_reload_successful", "1 unless the last configuration was rejected.", nil, nil)
+	mReloads       = prometheus.NewDesc("entraredis_config_reloads_total", "Configurations read again, by result: applied, or rejected, if only in part.", []string{"result"}, nil)
+	mReloadSuccess = prometheus.NewDesc("entraredis_config_last_reload_successful", "1 unless the last configuration, or a target in it, was rejected.", nil, nil)
 )
 
 // collector makes the metrics from one snapshot per scrape.

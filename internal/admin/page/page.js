@@ -82,7 +82,7 @@ function show(status) {
     timeline(find(card, ".timeline"), t.minutes);
     events(find(card, ".events"), t.events);
   });
-  set(find(document, "#reload"), status.reload_error ? "The new configuration was rejected, the old one is in force: " + status.reload_error : "");
+  set(find(document, "#reload"), status.reload_error ? "The last reload failed, and what it could not change is as it was: " + status.reload_error : "");
   const live = find(document, "#live");
   live.className = "";
   set(live, (status.stopping ? "shutting down, " : "") + "live, " + status.now.slice(11, 19) + " UTC");
