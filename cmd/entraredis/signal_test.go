@@ -4,11 +4,13 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,7 +156,7 @@ func TestSignalEndsTheProxyAsSystemdWants(t *testing.T) {
 	}
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		// Without an issuer it serves, and tells clients why they cannot be.
-		cmd, stdout := start(t, "proxy", "127.0.0.1:1", "--unix", filepath.Join(dir, "s"), "--admin", "off", "--credential", "client-secret", "--tenant-id", "contoso.test",
+		cmd, stdout := start(t, "proxy", "127.0.0.1:1", "--unix", filepath.Join(dir, "s"), "--admin", "off", "--log-format", "json", "--credential", "client-secret", "--tenant-id", "contoso.test",
 			"--client-id", "0a0a0a0a-0000-4000-9000-000000000001", "--client-secret-file", secret, "--authority-host", "https://127.0.0.1:1", "--timeout", "1s")
 		for seen := ""; !strings.Contains(seen, "READY=1") || !strings.HasSuffix(seen, "WATCHDOG=1\n"); {
 			seen += told() + "\n"
@@ -173,6 +175,17 @@ func TestSignalEndsTheProxyAsSystemdWants(t *testing.T) {
 		}
 		if _, code := end(t, cmd, stdout, s); code != 0 {
 			t.Errorf("%v: exit code %d, want 0; stderr %s", s, code, cmd.Stderr)
+		}
+		var said []string
+		for line := range strings.Lines(cmd.Stderr.(*strings.Builder).String()) {
+			var entry struct{ Level, Msg string }
+			if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level == "" {
+				t.Errorf("log: got %q, %v, want JSON", line, err)
+			}
+			said = append(said, entry.Msg)
+		}
+		if !slices.Contains(said, "serving") || !slices.Contains(said, "shutting down") {
+			t.Errorf("log: got %q", said)
 		}
 		for told() != "STOPPING=1" {
 		}
