@@ -38,11 +38,11 @@ func ready(name string) daemon.Status {
 	return daemon.Status{
 		Name: name, Addr: "cache:6380", Credential: "azure-cli", Listen: []string{"127.0.0.1:6379"}, State: daemon.Serving, Tried: true,
 		Token:  entraredis.Status{Username: "object-id", ExpiresOn: now.Add(time.Hour), LastRefresh: now, NextAttempt: now.Add(time.Minute), Refreshes: 3, Unchanged: 1, Failures: 2},
-		Dialer: entraredis.Stats{Open: 4, Dials: 9, Reauths: 7, ReauthRefused: 1, ReauthDeferred: 2, Deferred: map[string]uint64{"transaction": 2}, Expired: 1},
+		Dialer: entraredis.Stats{Open: 4, Dials: 9, Reauths: 7, ReauthRefused: 1, ReauthDeferred: 2, Deferred: map[string]uint64{"transaction": 2}, Handovers: 17, HandoverFailed: 18, Expired: 1},
 		Proxy: proxy.Stats{Clients: 4, Accepted: 10, Refused: 1, LoginsFailed: 3, DialFailures: 2, BytesUp: 2048, BytesDown: 5, Dialing: 2, DialsWaiting: 6, Spares: 1, SparesTaken: 8,
 			Pipes: 2, PipesLost: 11, CommandsLost: 12, Moves: 13, SlowReaders: 14, OversizedCommands: 15, OversizedReplies: 16,
 			FailedDials: map[entraredis.Kind]uint64{entraredis.KindTLS: 2}, LastDialError: errors.New("entraredis: tls <broke>")},
-		Minutes: []daemon.Minute{{Start: now.Truncate(time.Minute), Reauths: 7, Refreshed: 1}},
+		Minutes: []daemon.Minute{{Start: now.Truncate(time.Minute), Reauths: 7, Refreshed: 1, Unmoved: 18}},
 		Events:  []daemon.Event{{Type: entraredis.EventRefreshed, First: now, Last: now, Count: 1}, {Type: entraredis.EventReauthRefused, First: now, Last: now, Count: 2, Reason: "expired", Error: "refused & gone"}},
 	}
 }
@@ -164,6 +164,7 @@ func TestMetrics(t *testing.T) {
 		`entraredis_oversized_total{target="a",what="command"} 15`, `entraredis_oversized_total{target="a",what="reply"} 16`,
 		`entraredis_reauths_total{result="accepted",target="a"} 7`, `entraredis_reauths_total{result="refused",target="a"} 1`,
 		`entraredis_reauths_deferred_total{reason="transaction",target="a"} 2`, `entraredis_connections_expired_total{target="a"} 1`,
+		`entraredis_handovers_total{result="accepted",target="a"} 17`, `entraredis_handovers_total{result="failed",target="a"} 18`,
 		`entraredis_config_reloads_total{result="applied"} 2`, `entraredis_config_reloads_total{result="rejected"} 1`, `entraredis_config_last_reload_successful 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {
@@ -187,22 +188,25 @@ func TestStatus(t *testing.T) {
 			Ready        bool
 			ExpiresIn    float64           `json:"expires_in"`
 			DialFailures map[string]uint64 `json:"dial_failures"`
-			Minutes      []struct{ Ago, Reauths int }
-			Events       []struct{ Text string }
-			Text         map[string]string
+			Minutes      []struct {
+				Ago, Reauths int
+				Unmoved      int `json:"handovers_failed"`
+			}
+			Events []struct{ Text string }
+			Text   map[string]string
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &got); err != nil || code != 200 || got.Version != "v1" || len(got.Targets) != 1 {
 		t.Fatalf("got %d %v %s", code, err, text)
 	}
 	a := got.Targets[0]
-	if !a.Ready || a.ExpiresIn < 3000 || a.DialFailures["tls"] != 2 || len(a.Minutes) != 1 || a.Minutes[0].Reauths != 7 {
+	if !a.Ready || a.ExpiresIn < 3000 || a.DialFailures["tls"] != 2 || len(a.Minutes) != 1 || a.Minutes[0].Reauths != 7 || a.Minutes[0].Unmoved != 18 {
 		t.Errorf("got %+v", a)
 	}
 	if len(a.Events) != 2 || a.Events[0].Text != "reauth refused × 2: expired: refused & gone" {
 		t.Errorf("events, newest first: got %+v", a.Events)
 	}
-	for key, want := range map[string]string{"state": "ready", "bytes": "2.0 KiB up, 5 B down", "deferred": "transaction 2", "reauths": "7, 1 refused"} {
+	for key, want := range map[string]string{"state": "ready", "bytes": "2.0 KiB up, 5 B down", "deferred": "transaction 2", "reauths": "7, 1 refused", "handovers": "17, 18 failed"} {
 		if a.Text[key] != want {
 			t.Errorf("text %s: got %q, want %q", key, a.Text[key], want)
 		}

@@ -46,6 +46,7 @@ var (
 	mMaintenance   = metric("maintenance_events_total", "Events that the cache has announced on AzureRedisEvents.", "type")
 	mReauths       = metric("reauths_total", "re-AUTHs answered by the cache: accepted or refused.", "result")
 	mDeferred      = metric("reauths_deferred_total", "re-AUTHs that had to wait for the connection's state to allow one.", "reason")
+	mHandovers     = metric("handovers_total", "RESP2 subscribers handed over to another connection in the place of a re-AUTH: accepted, or failed and tried again.", "result")
 	mExpired       = metric("connections_expired_total", "Connections to the cache that ended because their token did.")
 	mBuild         = prometheus.NewDesc("entraredis_build_info", "1, with the version.", []string{"version", "go"}, nil)
 	mReloads       = prometheus.NewDesc("entraredis_config_reloads_total", "Configurations read again, by result: applied, or rejected, if only in part.", []string{"result"}, nil)
@@ -121,6 +122,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for reason, count := range t.Dialer.Deferred {
 			counter(mDeferred, count, n, reason)
 		}
+		counter(mHandovers, t.Dialer.Handovers, n, "accepted")
+		counter(mHandovers, t.Dialer.HandoverFailed, n, "failed")
 		counter(mExpired, t.Dialer.Expired, n)
 	}
 }

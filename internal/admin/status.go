@@ -80,6 +80,8 @@ type targetView struct {
 	Reauths      uint64            `json:"reauths"`
 	Refusals     uint64            `json:"reauths_refused"`
 	Deferred     map[string]uint64 `json:"reauths_deferred"`
+	Handovers    uint64            `json:"handovers"`
+	Unmoved      uint64            `json:"handovers_failed"`
 	Expired      uint64            `json:"connections_expired"`
 
 	Minutes []minuteView `json:"minutes"`
@@ -98,6 +100,7 @@ type minuteView struct {
 	Refused   int `json:"refused"`
 	Deferred  int `json:"deferred"`
 	Expired   int `json:"expired"`
+	Unmoved   int `json:"handovers_failed"`
 }
 
 type eventView struct {
@@ -133,7 +136,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		Maintenance: maintenance(t.Proxy.LastMaintenance, now),
 		Dialing:     t.Proxy.Dialing, DialsWaiting: t.Proxy.DialsWaiting, Spares: t.Proxy.Spares, SparesTaken: t.Proxy.SparesTaken,
 		Upstreams: t.Dialer.Open, Dials: t.Dialer.Dials, DialFailures: map[string]uint64{}, DialError: words(t.Proxy.LastDialError),
-		Reauths: t.Dialer.Reauths, Refusals: t.Dialer.ReauthRefused, Deferred: t.Dialer.Deferred, Expired: t.Dialer.Expired,
+		Reauths: t.Dialer.Reauths, Refusals: t.Dialer.ReauthRefused, Deferred: t.Dialer.Deferred, Handovers: t.Dialer.Handovers, Unmoved: t.Dialer.HandoverFailed, Expired: t.Dialer.Expired,
 		Minutes: []minuteView{}, Events: []eventView{},
 	}
 	v.Ready = v.Problem == ""
@@ -142,7 +145,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 	}
 	for _, m := range t.Minutes {
 		ago := int(now.Truncate(time.Minute).Sub(m.Start) / time.Minute)
-		v.Minutes = append(v.Minutes, minuteView{max(0, ago), m.Refreshed, m.Failed, m.Reauths, m.Refused, m.Deferred, m.Expired})
+		v.Minutes = append(v.Minutes, minuteView{max(0, ago), m.Refreshed, m.Failed, m.Reauths, m.Refused, m.Deferred, m.Expired, m.Unmoved})
 	}
 	for _, e := range slices.Backward(t.Events) {
 		v.Events = append(v.Events, viewOfEvent(e, now))
@@ -168,7 +171,7 @@ func viewOf(t daemon.Status, now time.Time) targetView {
 		"expires": expires, "refresh": refresh, "refreshes": fmt.Sprintf("%d, %d failed", v.Refreshes, v.Failures),
 		"clients": fmt.Sprint(v.Clients), "accepted": fmt.Sprintf("%d, %d refused, %d wrong passwords", v.Accepted, v.Refused, v.LoginsFailed),
 		"upstreams": fmt.Sprintf("%d, %d shared, %d spare", v.Upstreams, v.Shared, v.Spares), "dials": fmt.Sprintf("%d, failed: %s", v.Dials, tally(v.DialFailures)), "dialerror": v.DialError,
-		"reauths": fmt.Sprintf("%d, %d refused", v.Reauths, v.Refusals), "deferred": tally(v.Deferred), "expired": fmt.Sprint(v.Expired),
+		"reauths": fmt.Sprintf("%d, %d refused", v.Reauths, v.Refusals), "deferred": tally(v.Deferred), "handovers": fmt.Sprintf("%d, %d failed", v.Handovers, v.Unmoved), "expired": fmt.Sprint(v.Expired),
 		"maintenance": v.Maintenance, "commands": fmt.Sprint(v.Commands), "bytes": size(v.BytesUp) + " up, " + size(v.BytesDown) + " down",
 	}
 	return v

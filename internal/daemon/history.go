@@ -17,10 +17,11 @@ type Minute struct {
 	Start     time.Time
 	Refreshed int // tokens
 	Failed    int // refreshes
-	Reauths   int // accepted
+	Reauths   int // accepted, and subscribers handed over
 	Refused   int // re-AUTHs
 	Deferred  int // re-AUTHs
 	Expired   int // connections that ended with their token
+	Unmoved   int // tries to hand a subscriber over that failed
 }
 
 // Event is one thing that happened, or the same thing many times in a row.
@@ -63,6 +64,8 @@ func (h *history) add(e entraredis.Event) {
 		m.Deferred++
 	case entraredis.EventConnectionExpired:
 		m.Expired++
+	case entraredis.EventHandoverFailed:
+		m.Unmoved++
 	}
 	text := ""
 	if e.Err != nil {

@@ -17,11 +17,14 @@ func TestHistoryJoinsWhatIsAlike(t *testing.T) {
 		h.add(entraredis.Event{Type: entraredis.EventReauthDeferred, Reason: "transaction", Time: at.Add(time.Duration(i) * 100 * time.Millisecond)})
 	}
 	h.add(entraredis.Event{Type: entraredis.EventReauthRefused, Time: at, Err: errors.New("no")}) // a clock set back
+	h.add(entraredis.Event{Type: entraredis.EventHandoverFailed, Time: at, Reason: "connect"})
+	h.add(entraredis.Event{Type: entraredis.EventReauthenticated, Time: at, Reason: "handover"})
 	minutes, events := h.snapshot(at.Add(2 * time.Minute))
-	if len(minutes) != 2 || minutes[0].Reauths != 600 || minutes[1].Reauths != 400 || minutes[1].Deferred != 400 || minutes[1].Refused != 1 {
+	if len(minutes) != 2 || minutes[0].Reauths != 600 || minutes[1].Reauths != 401 || minutes[1].Deferred != 400 || minutes[1].Refused != 1 ||
+		minutes[1].Unmoved != 1 {
 		t.Errorf("got %+v", minutes)
 	}
-	if len(events) != 3 || events[0].Count != 1000 || events[1].Count != 1000 || events[2].Error != "no" {
+	if len(events) != 5 || events[0].Count != 1000 || events[1].Count != 1000 || events[2].Error != "no" {
 		t.Errorf("got %+v", events)
 	}
 }

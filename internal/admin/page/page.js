@@ -34,13 +34,13 @@ const svg = (name, attributes) => {
 
 // A bar a minute, the newest at the right; dots above it for tokens.
 function timeline(box, minutes) {
-  const height = 64, floor = 14, most = Math.max(1, ...minutes.map(m => m.reauths + m.refused + m.expired + m.deferred));
+  const height = 64, floor = 14, most = Math.max(1, ...minutes.map(m => m.reauths + m.refused + m.expired + m.handovers_failed + m.deferred));
   const graph = svg("svg", { viewBox: `0 0 900 ${height}`, preserveAspectRatio: "none" });
   for (const m of minutes) {
     const x = (89 - m.ago) * 10;
     if (x < 0) continue;
     let y = height;
-    for (const [kind, n] of [["reauths", m.reauths], ["deferred", m.deferred], ["bad", m.refused + m.expired]]) {
+    for (const [kind, n] of [["reauths", m.reauths], ["deferred", m.deferred], ["bad", m.refused + m.expired + m.handovers_failed]]) {
       if (!n) continue;
       const h = Math.max(2, n / most * (height - floor));
       y -= h;
@@ -51,7 +51,7 @@ function timeline(box, minutes) {
   }
   box.replaceChildren(graph);
   const sum = key => minutes.reduce((n, m) => n + m[key], 0);
-  box.setAttribute("aria-label", `in 90 minutes ${sum("reauths")} re-AUTHs, ${sum("refused")} refused, ${sum("expired")} connections expired, ${sum("refreshed")} new tokens, ${sum("failed")} failed refreshes`);
+  box.setAttribute("aria-label", `in 90 minutes ${sum("reauths")} re-AUTHs, ${sum("refused")} refused, ${sum("handovers_failed")} failed handovers, ${sum("expired")} connections expired, ${sum("refreshed")} new tokens, ${sum("failed")} failed refreshes`);
 }
 
 function events(list, all) {
