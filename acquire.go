@@ -169,6 +169,7 @@ func (s *Source) fail(now instant, prev *held, err error) {
 	s.failedAt = now.mono
 	s.status.LastError = err
 	s.status.Failures++
+	s.status.Failed = countKind(s.status.Failed, kindOf(err))
 }
 
 func (s *Source) askAt(now instant, t time.Time) {

@@ -300,7 +300,7 @@ func TestRefusedReauthIsTriedAgainUntilExpiry(t *testing.T) {
 		if got := s.count(entraredis.EventReauthRefused, string(entraredis.KindNotAssigned)); got != 3 {
 			t.Errorf("got %d refusals reported, want 3", got)
 		}
-		if st := s.dialer.Stats(); st.ReauthRefused != 3 || st.Expired != 0 {
+		if st := s.dialer.Stats(); st.ReauthRefused != 3 || st.Refused[entraredis.KindNotAssigned] != 3 || st.Expired != 0 {
 			t.Errorf("got %+v", st)
 		}
 	})

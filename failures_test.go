@@ -124,7 +124,7 @@ func TestErrorWhileValidTokenIsHeldStaysInTheBackground(t *testing.T) {
 		if got := mustToken(t, s); got.Password() != first.Password() {
 			t.Error("token before expiry is not the first one")
 		}
-		if st := s.Status(); st.LastError == nil || st.Failures < 5 {
+		if st := s.Status(); st.LastError == nil || st.Failures < 5 || st.Failed[entraredis.KindIssuerRefused] != st.Failures {
 			t.Errorf("Status = %+v, want the failures to be visible", st)
 		}
 		pass(time.Minute)

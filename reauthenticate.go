@@ -300,7 +300,7 @@ func (c *conn) settleAndReport() {
 func (c *conn) report(results []result) {
 	for _, r := range results {
 		if r.refused != nil {
-			c.dialer.count(func(s *Stats) { s.ReauthRefused++ })
+			c.dialer.count(func(s *Stats) { s.refused(r.refused.Kind) })
 			c.source.log.Warn("re-AUTH refused", "addr", addrString(c.upstream), "error", r.refused)
 			c.emit(Event{Type: EventReauthRefused, Username: r.token.Username, ExpiresOn: r.token.ExpiresOn, Reason: string(r.refused.Kind), Err: r.refused})
 			continue

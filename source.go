@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,13 +157,18 @@ type Status struct {
 	Refreshes   uint64    // acquisitions that brought a new token
 	Failures    uint64    // acquisitions that brought none
 	Unchanged   uint64    // acquisitions that brought the token already held
+
+	// Failed is Failures by kind.
+	Failed map[Kind]uint64
 }
 
 // Status returns a snapshot.
 func (s *Source) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	st := s.status
+	st.Failed = maps.Clone(st.Failed)
+	return st
 }
 
 // Close ends refreshing, releases all waiting callers with [ErrClosed], and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -197,7 +198,7 @@ func TestCloseBeforeFirstUse(t *testing.T) {
 func TestStatusFollowsTheSource(t *testing.T) {
 	c := &scripted{life: time.Hour}
 	inBubble(t, c, nil, func(t *testing.T, s *entraredis.Source) {
-		if st := s.Status(); st != (entraredis.Status{}) {
+		if st := s.Status(); !reflect.DeepEqual(st, entraredis.Status{}) {
 			t.Errorf("Status before the first use = %+v, want zero", st)
 		}
 		tok := mustToken(t, s)

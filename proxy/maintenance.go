@@ -42,7 +42,7 @@ var errNotSubscribed = errors.New("the access policy does not permit to subscrib
 // keepMaintenance listens for events until close.
 func (u *upstreams) keepMaintenance(log *slog.Logger, heard func(Maintenance)) {
 	for failures := 0; ; {
-		c, err := u.open(u.ctx, 0, nil)
+		c, err := u.ahead()
 		if err == nil {
 			began := time.Now()
 			err = u.listenForMaintenance(c, log, heard)

@@ -127,11 +127,16 @@ type Stats struct {
 	OversizedCommands uint64
 	OversizedReplies  uint64
 
-	DialFailures uint64 // upstreams that could not be opened
-	BytesUp      uint64 // from clients to the cache
-	BytesDown    uint64
-	Commands     uint64 // as far as they can be told apart: not behind MONITOR, or what is not RESP
-	Latencies    Latencies
+	// DialFailures counts upstreams that could not be opened, or replaced, for
+	// whatever: for a client, or the many that wait for one to share, as a spare,
+	// to listen for maintenance, for Check. The token, or the turn, may not have
+	// been had in time.
+	DialFailures uint64
+
+	BytesUp   uint64 // from clients to the cache
+	BytesDown uint64
+	Commands  uint64 // as far as they can be told apart: not behind MONITOR, or what is not RESP
+	Latencies Latencies
 
 	Dialing      int    // upstreams that are being opened now
 	DialsWaiting int    // that wait for their turn to be opened

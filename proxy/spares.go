@@ -79,7 +79,7 @@ func (u *upstreams) keepSpares(n int, log *slog.Logger) {
 // the next. Behind one that failed it waits, longer and longer.
 func (u *upstreams) keepSpare(log *slog.Logger) {
 	for failures := 0; ; {
-		c, err := u.open(u.ctx, 0, nil)
+		c, err := u.ahead()
 		lasted := false
 		if err == nil {
 			lasted, err = u.guard(c)

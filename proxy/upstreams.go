@@ -32,7 +32,8 @@ const (
 type upstreams struct {
 	dialer *entraredis.Dialer
 	addr   string
-	max    int // dials at a time; 0 = any number
+	max    int         // dials at a time; 0 = any number
+	failed func(error) // is told of upstreams that could not be opened, and were for no client
 
 	ctx     context.Context // of the spares
 	cancel  context.CancelFunc
@@ -53,6 +54,7 @@ type upstreams struct {
 
 func newUpstreams(p *Proxy) *upstreams {
 	u := &upstreams{dialer: p.Dialer, addr: p.Addr, max: p.MaxDials}
+	u.failed = func(err error) { p.count(func(s *Stats) { s.dialFailed(err) }) }
 	switch {
 	case u.max == 0:
 		u.max = defaultMaxDials
@@ -219,12 +221,24 @@ func (u *upstreams) check(ctx context.Context) error {
 	began := time.Now()
 	c, err := u.open(ctx, u.patience(), nil)
 	if err != nil && err == ctx.Err() {
-		return fmt.Errorf("%w: %w", err, u.tooLong(time.Since(began).Round(time.Millisecond)))
+		err = fmt.Errorf("%w: %w", err, u.tooLong(time.Since(began).Round(time.Millisecond)))
 	}
 	if err != nil {
+		if err != errDraining && ctx.Err() != context.Canceled { // who asked may have gone
+			u.failed(err)
+		}
 		return err
 	}
 	return c.Close()
+}
+
+// ahead is open for what is kept ahead of need.
+func (u *upstreams) ahead() (net.Conn, error) {
+	c, err := u.open(u.ctx, 0, nil)
+	if err != nil && u.ctx.Err() == nil {
+		u.failed(err)
+	}
+	return c, err
 }
 
 // giveUp takes w out of the queue, or gives back the turn that it was given at

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/entraredis/entraredis"
 	"github.com/entraredis/entraredis/emulator"
 	"github.com/entraredis/entraredis/proxy"
 )
@@ -130,6 +131,55 @@ func TestNoTurnInTime(t *testing.T) {
 			t.Errorf("got %+v", s)
 		}
 	})
+}
+
+// What no client waited for is a failure all the same.
+func TestFailuresWithoutClientsAreCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(p *proxy.Proxy)
+		check  bool
+	}{
+		{"spare", func(p *proxy.Proxy) { p.Spares = 1 }, false},
+		{"maintenance", withMaintenance, false},
+		{"check", nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := &line{}
+			within(t, func(p *proxy.Proxy) {
+				l.hold = make(chan struct{})
+				l.through(p)
+				if tt.change != nil {
+					tt.change(p)
+				}
+			}, func(d *door) {
+				checked := make(chan error, 1)
+				if tt.check {
+					go func() { checked <- d.Check(d.Context()) }()
+				}
+				synctest.Wait()
+				if s := d.Stats(); s.Dialing != 1 || s.DialFailures != 0 {
+					t.Fatalf("got %+v, want one dial", s)
+				}
+				d.away.Store(true)
+				close(l.hold)
+				synctest.Wait()
+				if s := d.Stats(); s.DialFailures != 1 || s.FailedDials[entraredis.KindUnreachable] != 1 {
+					t.Errorf("got %+v, want the failure counted, once", s)
+				}
+				if tt.check {
+					if err := <-checked; err == nil {
+						t.Error("no error")
+					}
+					ctx, gone := context.WithCancel(d.Context())
+					gone()
+					if err := d.Check(ctx); err == nil || d.Stats().DialFailures != 1 {
+						t.Errorf("got %v, %+v, want none counted for who has gone", err, d.Stats())
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestAThousandDialsWithoutBound(t *testing.T) {
@@ -363,6 +413,9 @@ func TestChecksTakeTurns(t *testing.T) {
 		err := d.Check(ctx)
 		if want := "context deadline exceeded: entraredis: cache:6380: cache does not answer: no turn to dial within 12s: 1 dials under way"; err == nil || err.Error() != want || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+		if s := d.Stats(); s.FailedDials[entraredis.KindUnreachable] != 1 || s.DialFailures != 1 {
+			t.Errorf("got %+v, want the check that had no turn counted", s)
 		}
 		close(l.hold)
 		if err := <-checked; err != nil {

@@ -37,8 +37,8 @@ func ready(name string) daemon.Status {
 	now := time.Now()
 	return daemon.Status{
 		Name: name, Addr: "cache:6380", Credential: "azure-cli", Listen: []string{"127.0.0.1:6379"}, State: daemon.Serving, Tried: true,
-		Token:  entraredis.Status{Username: "object-id", ExpiresOn: now.Add(time.Hour), LastRefresh: now, NextAttempt: now.Add(time.Minute), Refreshes: 3, Unchanged: 1, Failures: 2},
-		Dialer: entraredis.Stats{Open: 4, Dials: 9, Reauths: 7, ReauthRefused: 1, ReauthDeferred: 2, Deferred: map[string]uint64{"transaction": 2}, Handovers: 17, HandoverFailed: 18, Expired: 1},
+		Token:  entraredis.Status{Username: "object-id", ExpiresOn: now.Add(time.Hour), LastRefresh: now, NextAttempt: now.Add(time.Minute), Refreshes: 3, Unchanged: 1, Failures: 2, Failed: map[entraredis.Kind]uint64{entraredis.KindIssuerUnreachable: 2}},
+		Dialer: entraredis.Stats{Open: 4, Dials: 9, Reauths: 7, ReauthRefused: 1, Refused: map[entraredis.Kind]uint64{entraredis.KindExpired: 1}, ReauthDeferred: 2, Deferred: map[string]uint64{"transaction": 2}, Handovers: 17, HandoverFailed: 18, Expired: 1},
 		Proxy: proxy.Stats{Clients: 4, Accepted: 10, Refused: 1, LoginsFailed: 3, DialFailures: 2, BytesUp: 2048, BytesDown: 5, Dialing: 2, DialsWaiting: 6, Spares: 1, SparesTaken: 8,
 			Pipes: 2, PipesLost: 11, CommandsLost: 12, Moves: 13, SlowReaders: 14, OversizedCommands: 15, OversizedReplies: 16,
 			FailedDials: map[entraredis.Kind]uint64{entraredis.KindTLS: 2}, LastDialError: errors.New("entraredis: tls <broke>")},
@@ -163,6 +163,7 @@ func TestMetrics(t *testing.T) {
 		`entraredis_client_moves_total{target="a"} 13`, `entraredis_slow_readers_total{target="a"} 14`,
 		`entraredis_oversized_total{target="a",what="command"} 15`, `entraredis_oversized_total{target="a",what="reply"} 16`,
 		`entraredis_reauths_total{result="accepted",target="a"} 7`, `entraredis_reauths_total{result="refused",target="a"} 1`,
+		`entraredis_token_refresh_failures_total{kind="issuer-unreachable",target="a"} 2`, `entraredis_reauth_refusals_total{kind="expired",target="a"} 1`,
 		`entraredis_reauths_deferred_total{reason="transaction",target="a"} 2`, `entraredis_connections_expired_total{target="a"} 1`,
 		`entraredis_handovers_total{result="accepted",target="a"} 17`, `entraredis_handovers_total{result="failed",target="a"} 18`,
 		`entraredis_config_reloads_total{result="applied"} 2`, `entraredis_config_reloads_total{result="rejected"} 1`, `entraredis_config_last_reload_successful 0`,

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/entraredis/entraredis"
 	"github.com/entraredis/entraredis/internal/daemon"
 	"github.com/entraredis/entraredis/proxy"
 )
@@ -31,9 +32,10 @@ var (
 	mLatency       = metric("reply_seconds", "Time from when a client that was owed nothing sent something until its reply began to come.")
 	mExpiry        = metric("token_expiry_seconds", "Seconds until the access token expires; negative behind that. Absent before the first token.")
 	mRefreshes     = metric("token_refreshes_total", "Acquisitions of an access token: new, unchanged (the token already held) or failed.", "result")
+	mRefreshFails  = metric("token_refresh_failures_total", "Acquisitions of an access token that failed, by kind of error.", "kind")
 	mUpstreams     = metric("upstream_connections", "Connections to the cache open now.")
 	mDials         = metric("dials_total", "Attempts to open a connection to the cache, checks and spares included.")
-	mDialFailures  = metric("dial_failures_total", "Clients for which no connection to the cache could be opened, by kind of error.", "kind")
+	mDialFailures  = metric("dial_failures_total", "Connections to the cache that could not be opened or replaced, whatever they were for, by kind of error.", "kind")
 	mDialing       = metric("dials", "Connections to the cache being opened for clients or as spares: active, or waiting for their turn.", "state")
 	mSpares        = metric("spares", "Connections to the cache that are ready and that nobody uses yet.")
 	mSparesTaken   = metric("spares_taken_total", "Clients that got a spare connection.")
@@ -45,6 +47,7 @@ var (
 	mRestored      = metric("upstreams_restored_total", "Connections to the cache that ended while their client was owed nothing, and were replaced without it.")
 	mMaintenance   = metric("maintenance_events_total", "Events that the cache has announced on AzureRedisEvents.", "type")
 	mReauths       = metric("reauths_total", "re-AUTHs answered by the cache: accepted or refused.", "result")
+	mRefusals      = metric("reauth_refusals_total", "re-AUTHs refused by the cache, by kind of error.", "kind")
 	mDeferred      = metric("reauths_deferred_total", "re-AUTHs that had to wait for the connection's state to allow one.", "reason")
 	mHandovers     = metric("handovers_total", "RESP2 subscribers handed over to another connection in the place of a re-AUTH: accepted, or failed and tried again.", "result")
 	mExpired       = metric("connections_expired_total", "Connections to the cache that ended because their token did.")
@@ -71,6 +74,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	kinds := func(d *prometheus.Desc, counts map[entraredis.Kind]uint64, target string) {
+		for kind, v := range counts {
+			counter(d, v, target, string(kind))
+		}
 	}
 	now := time.Now()
 	gauge(mBuild, 1, c.Version, runtime.Version())
@@ -99,11 +107,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(mRefreshes, t.Token.Refreshes, n, "new")
 		counter(mRefreshes, t.Token.Unchanged, n, "unchanged")
 		counter(mRefreshes, t.Token.Failures, n, "failed")
+		kinds(mRefreshFails, t.Token.Failed, n)
 		gauge(mUpstreams, float64(t.Dialer.Open), n)
 		counter(mDials, t.Dialer.Dials, n)
-		for kind, count := range t.Proxy.FailedDials {
-			counter(mDialFailures, count, n, string(kind))
-		}
+		kinds(mDialFailures, t.Proxy.FailedDials, n)
 		gauge(mDialing, float64(t.Proxy.Dialing), n, "active")
 		gauge(mDialing, float64(t.Proxy.DialsWaiting), n, "waiting")
 		gauge(mSpares, float64(t.Proxy.Spares), n)
@@ -119,6 +126,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		counter(mReauths, t.Dialer.Reauths, n, "accepted")
 		counter(mReauths, t.Dialer.ReauthRefused, n, "refused")
+		kinds(mRefusals, t.Dialer.Refused, n)
 		for reason, count := range t.Dialer.Deferred {
 			counter(mDeferred, count, n, reason)
 		}
