@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +182,43 @@ func TestMetrics(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) != 0 {
 		t.Errorf("promlint: %v, %v", problems, err)
+	}
+}
+
+// What is exported is in the table of docs/operations.md, and the other way round; alerts are about what is exported.
+func TestMetricsAreDocumented(t *testing.T) {
+	full, tokenless := ready("a"), ready("b")
+	full.Proxy.Maintenance = map[string]uint64{"NodeMaintenanceStarting": 1}
+	tokenless.Token = entraredis.Status{}
+	reloads := func() admin.Reloads { return admin.Reloads{} }
+	_, text := get(t, admin.Options{Daemon: &fleet{all: []daemon.Status{full, tokenless}}, Reloads: reloads}, "GET", "/metrics")
+	exported, documented := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (entraredis_\w+)`).FindAllStringSubmatch(text, -1) {
+		exported[m[1]] = true
+	}
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(entraredis_\\w+)`").FindAllStringSubmatch(string(page), -1) {
+		documented[m[1]] = true
+	}
+	if !maps.Equal(exported, documented) {
+		t.Errorf("exported %v, documented %v", slices.Sorted(maps.Keys(exported)), slices.Sorted(maps.Keys(documented)))
+	}
+	for _, m := range regexp.MustCompile(`expr: .*`).FindAllString(string(page), -1) {
+		for _, name := range regexp.MustCompile(`entraredis_\w+`).FindAllString(m, -1) {
+			if !exported[name] {
+				t.Errorf("%s: no such metric", m)
+			}
+		}
+	}
+	// EntraRedisNoToken compares the labels of these two.
+	for name, want := range map[string]bool{"entraredis_target_up{target=\"a\"}": true, "entraredis_token_expiry_seconds{target=\"a\"}": true,
+		"entraredis_target_up{target=\"b\"}": true, "entraredis_token_expiry_seconds{target=\"b\"}": false} {
+		if strings.Contains(text, name) != want {
+			t.Errorf("%s: want it there: %v", name, want)
+		}
 	}
 }
 
