@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +32,9 @@ the cache, no client of the load may have an error at all.`, recoveryLimit),
 			if err != nil {
 				return fmt.Errorf("--faults: %w", err)
 			}
+			if err := checkModes(modes); err != nil {
+				return err
+			}
 			if short {
 				span = 2 * time.Second
 			}
@@ -39,9 +44,21 @@ the cache, no client of the load may have an error at all.`, recoveryLimit),
 	p := c.Flags()
 	p.DurationVar(&span, "time", span, "how long each takes, under load")
 	p.StringVar(&match, "faults", "", "only those whose name matches this `regexp`")
-	p.StringSliceVar(&modes, "upstreams", modes, "`modes` of the proxy")
+	p.StringSliceVar(&modes, "upstreams", modes, "`modes` of the proxy: "+strings.Join(allModes, ", "))
 	p.BoolVar(&short, "short", false, "2s each, and fewer clients")
 	return c
+}
+
+var allModes = []string{dedicated, shared, auto}
+
+// checkModes is there so that a slip is told before anything is built and started.
+func checkModes(modes []string) error {
+	for _, mode := range modes {
+		if !slices.Contains(allModes, mode) {
+			return fmt.Errorf("--upstreams: there is no %q, only %s", mode, strings.Join(allModes, ", "))
+		}
+	}
+	return nil
 }
 
 func runFaults(ctx context.Context, out io.Writer, match *regexp.Regexp, modes []string, span time.Duration, short bool) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net"
 	"strconv"
@@ -116,6 +117,24 @@ func TestClientThatDoesNotRecover(t *testing.T) {
 	}
 	if len(r.harm) != 2 || !strings.Contains(r.harm[0], "counter:0 has not recovered") || !strings.Contains(r.harm[1], "counter:1 failed 1 times: reset") {
 		t.Errorf("harm %q", r.harm)
+	}
+}
+
+func TestFaultModes(t *testing.T) {
+	c := faultsCommand()
+	if got := c.Flags().Lookup("upstreams").DefValue; got != "[dedicated,shared]" {
+		t.Errorf("by default %s", got)
+	}
+	for modes, want := range map[string]string{"auto": "", "dedicated,shared,auto": "", "auto,own": `--upstreams: there is no "own", only dedicated, shared, auto`} {
+		c := faultsCommand()
+		c.SilenceUsage, c.SilenceErrors = true, true
+		c.SetArgs([]string{"--upstreams", modes, "--faults", "^none is called so$"})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // nothing is built
+		err := c.ExecuteContext(ctx)
+		if refused := err != nil && strings.HasPrefix(err.Error(), "--upstreams"); refused != (want != "") || refused && err.Error() != want {
+			t.Errorf("%s: got %v, want %q", modes, err, want)
+		}
 	}
 }
 
