@@ -41,6 +41,10 @@ func TestRestore(t *testing.T) {
 			c.want(">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n")
 			c.do(">3\r\n$12\r\npunsubscribe\r\n$2\r\nb*\r\n:1\r\n", "PUNSUBSCRIBE", "b*")
 		}},
+		{"password in HELLO", [][]string{{"HELLO", "3", "AUTH", "default", "any"}, {"HSET", "h", "f", "v"}}, func(c, _ *link) {
+			c.do("%1\r\n$1\r\nf\r\n$1\r\nv\r\n", "HGETALL", "h")
+		}},
+		{"password", [][]string{{"AUTH", "any"}}, func(c, _ *link) { c.do("+PONG\r\n", "PING") }},
 		{"behind a transaction", [][]string{{"WATCH", "k"}, {"MULTI"}, {"EXEC"}}, func(c, _ *link) { c.do("+PONG\r\n", "PING") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,6 +78,7 @@ func TestNotRestored(t *testing.T) {
 	}{
 		{"in a transaction", [][]string{{"MULTI"}}, nil},
 		{"watching", [][]string{{"WATCH", "k"}}, nil},
+		{"named by HELLO", [][]string{{"HELLO", "3", "SETNAME", "me"}}, nil},
 		{"told its ID", [][]string{{"CLIENT", "ID"}}, nil},
 		{"blocked", nil, []string{"BLPOP", "list", "0"}},
 	} {
