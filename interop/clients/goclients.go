@@ -239,6 +239,30 @@ func playRedigo(ctx context.Context, _ *tools, addr string, span time.Duration) 
 			}
 		}
 	})
+	all.Go(func() {
+		push := func(item any) error {
+			return with(func(c redis.Conn) error { _, err := c.Do("LPUSH", "redigo:list", item); return err })
+		}
+		tally.repeat(ctx, end, "pushed", 100*time.Millisecond, func(i int) error { return push(i) })
+		if err := push("over"); err != nil {
+			tally.fail("LPUSH: %v", err)
+		}
+	})
+	all.Go(func() {
+		popped := tally.sequence("popped")
+		for {
+			var got []string
+			err := with(func(c redis.Conn) (err error) { got, err = redis.Strings(c.Do("BRPOP", "redigo:list", 0)); return err })
+			if err != nil {
+				tally.fail("BRPOP: %v", err)
+				return
+			}
+			if got[1] == "over" {
+				return
+			}
+			popped(got[1])
+		}
+	})
 	all.Wait()
 	tally.notMore(&opened, pool)
 	return tally.r, nil
