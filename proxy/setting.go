@@ -84,15 +84,47 @@ func (s *session) ask(command []byte) (kind byte, err error) {
 	return s.kind, nil
 }
 
-// hello deals with a HELLO that asks for a protocol, with AUTH or without.
+// helloCommand is a HELLO of a client.
+type helloCommand struct {
+	proto              int
+	auth               bool
+	username, password []byte // of AUTH, as long as the request
+	rest               []byte // for the cache: AUTH is the proxy's affair
+	name               []byte // SETNAME as a command of its own; nil without
+}
+
+// readHello reads the HELLO last read. It reports false of any with which the client
+// is better off on an upstream of its own.
+func readHello(r *strict) (h helloCommand, ok bool) {
+	if r.n < 2 || !r.all || len(r.args[1]) != 1 || r.args[1][0] != '2' && r.args[1][0] != '3' {
+		return h, false
+	}
+	h.proto = int(r.args[1][0] - '0')
+	rest := r.args[:2:2]
+	for i := 2; i < r.n; {
+		switch {
+		case !h.auth && i+2 < r.n && equalUpper(r.args[i], "AUTH"):
+			h.auth, h.username, h.password = true, r.args[i+1], r.args[i+2]
+			i += 3
+		case h.name == nil && i+1 < r.n && equalUpper(r.args[i], "SETNAME"):
+			rest = append(rest, r.args[i:i+2]...)
+			h.name = resp.AppendCommandBytes(nil, []byte("CLIENT"), r.args[i], r.args[i+1])
+			i += 2
+		default:
+			return h, false
+		}
+	}
+	h.rest = resp.AppendCommandBytes(nil, rest...)
+	return h, len(h.name) <= maxSetting
+}
+
+// hello deals with a HELLO that asks for a protocol, with AUTH and SETNAME or without.
 func (s *session) hello() (done bool, err error) {
-	r := &s.request
-	auth := r.n == 5 && r.all && equalUpper(r.args[2], "AUTH")
-	if r.n != 2 && !auth || len(r.args[1]) != 1 || r.args[1][0] != '2' && r.args[1][0] != '3' {
+	h, ok := readHello(&s.request)
+	if !ok {
 		return false, nil
 	}
-	proto := int(r.args[1][0] - '0')
-	if auth && !s.proxy.permits(r.args[3], r.args[4]) {
+	if h.auth && !s.proxy.permits(h.username, h.password) {
 		s.proxy.count(func(st *Stats) { st.LoginsFailed++ })
 		return true, s.answer(replyWrongPass)
 	}
@@ -100,7 +132,7 @@ func (s *session) hello() (done bool, err error) {
 		return true, err
 	}
 	before := s.settings.proto
-	s.speak(proto)
+	s.speak(h.proto)
 	if s.pipe, err = s.hub.get(s.ctx, s.slot); err != nil {
 		s.speak(before)
 		if refused, ok := errors.AsType[*refusal](err); ok {
@@ -108,9 +140,13 @@ func (s *session) hello() (done bool, err error) {
 		}
 		return true, err
 	}
-	kind, err := s.ask(resp.AppendCommand(nil, "HELLO", string(r.args[1])))
-	if err == nil && kind == '-' {
+	kind, err := s.ask(h.rest)
+	switch {
+	case err != nil:
+	case kind == '-':
 		s.speak(before)
+	case h.name != nil:
+		s.settings.name = h.name
 	}
 	return true, err
 }

@@ -129,7 +129,19 @@ func TestSettingsFollow(t *testing.T) {
 		return &link{t, c, resp.NewReader(c)}
 	}
 	named := connect()
-	named.do("+OK\r\n", "CLIENT", "SETNAME", "one")
+	if got := named.frame("HELLO", "2", "SETNAME", "one"); got[0] != '*' {
+		t.Errorf("got %q", got)
+	}
+	for _, refused := range [][]string{{"HELLO", "2", "SETNAME", "two words"}, {"HELLO", "2", "SETNAME"}, {"HELLO", "2", "AUTH", "x"}} {
+		other := connect()
+		if got := other.frame(refused...); got[0] != '-' {
+			t.Errorf("%v: got %q", refused, got)
+		}
+		other.Close()
+	}
+	if s := p.Stats(); s.Moves != 2 { // those that are malformed
+		t.Errorf("got %+v", s)
+	}
 	if got := named.frame("CLIENT", "SETNAME", "two words"); got[0] != '-' {
 		t.Errorf("got %q", got)
 	}
@@ -146,7 +158,7 @@ func TestSettingsFollow(t *testing.T) {
 	other.do("+PONG\r\n", "PING") // and its upstream is given back
 	last := connect()
 	last.do("$-1\r\n", "CLIENT", "GETNAME")
-	if s := p.Stats(); s.Moves != 3 {
-		t.Errorf("got %+v, want each of three clients moved", s)
+	if s := p.Stats(); s.Moves != 2+3 {
+		t.Errorf("got %+v, want each of three clients moved too", s)
 	}
 }
