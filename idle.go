@@ -1,6 +1,7 @@
 package entraredis
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/entraredis/entraredis/internal/reauth"
@@ -13,7 +14,9 @@ func (c *conn) watchIdle() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state.idle = time.AfterFunc(c.dialer.MaxIdle/2, c.lookIdle)
+	c.state.traffic = true // it has just been opened
+	// At first sooner, or those that were opened together would send theirs together.
+	c.state.idle = time.AfterFunc(fraction(c.dialer.MaxIdle/2, rand.Float64()), c.lookIdle)
 }
 
 // lookIdle sends an AUTH, with the token that there is, over a connection that has

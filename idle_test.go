@@ -53,3 +53,24 @@ func TestMaxIdle(t *testing.T) {
 		})
 	}
 }
+
+// Connections that were opened together do not send their AUTHs together.
+func TestMaxIdleIsSpread(t *testing.T) {
+	withDialer(t, emulator.Options{}, func(s *setup) {
+		const n, slices = 200, 10
+		s.dialer.MaxIdle = 20 * time.Second
+		for range n {
+			defer s.dial().Close()
+		}
+		pass(s.dialer.MaxIdle / 2)
+		before, most := s.dialer.Stats().Reauths, uint64(0)
+		for range slices {
+			pass(s.dialer.MaxIdle / 2 / slices)
+			now := s.dialer.Stats().Reauths
+			before, most = now, max(most, now-before)
+		}
+		if before != n || most > n/2 {
+			t.Errorf("%d AUTHs of %d connections, %d of them within %v", before, n, most, s.dialer.MaxIdle/2/slices)
+		}
+	})
+}
