@@ -191,9 +191,11 @@ func (h *hub) open(s *slot, d *dialing) {
 		return exchange(conn, resp.AppendCommand(nil, "HELLO", "3"), 1)
 	})
 	var refused error
-	if errors.Is(err, errRefused) {
+	if r, ok := errors.AsType[*refusal](err); ok {
 		err = &upstreamError{err} // which is no reason to count it: it can be opened
-		refused = err
+		if r.lasts() {
+			refused = err
+		}
 	} else if err != nil {
 		err = h.refused(err)
 	}

@@ -390,15 +390,15 @@ func (s *session) drain() {
 // awaitReader holds up the reader of a pipe for a client with many replies to
 // read, and ends the client if it has read none, or too little, for too long.
 func (s *session) awaitReader() {
-	stall, hold := maxStall, maxHeld
 	start := time.Now()
-	if start.Sub(time.Unix(0, s.hub.stalled.Load())) < stallsFor {
-		stall, hold = stall/lessPatience, hold/lessPatience
-	}
 	s.mu.Lock()
 	s.held = max(s.held-start.Sub(s.let)/4, 0)
-	hold -= s.held
+	stall, hold := maxStall, max(maxHeld-s.held, 0)
 	s.mu.Unlock()
+	hasty := start.Sub(time.Unix(0, s.hub.stalled.Load())) < stallsFor
+	if hasty {
+		stall, hold = stall/lessPatience, hold/lessPatience
+	}
 	timer := time.NewTimer(stall)
 	defer timer.Stop()
 	for {
@@ -413,7 +413,9 @@ func (s *session) awaitReader() {
 			return
 		case left <= 0:
 			s.mu.Unlock()
-			s.hub.stalled.Store(now.UnixNano())
+			if !hasty { // or one that comes again and again would keep all from being waited for
+				s.hub.stalled.Store(now.UnixNano())
+			}
 			s.hub.proxy.count(func(st *Stats) { st.SlowReaders++ })
 			s.end(errSlowReader)
 			s.abandon()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/entraredis/entraredis/internal/resp"
@@ -26,11 +27,17 @@ type refusal struct{ line string } // from its '-' on, without CRLF
 func (e *refusal) Error() string        { return errRefused.Error() + ": " + e.line[1:] }
 func (e *refusal) Is(target error) bool { return target == errRefused }
 
+// lasts reports whether the cache does not know what it refuses, and will not soon.
+func (e *refusal) lasts() bool {
+	return strings.HasPrefix(e.line, "-NOPROTO") || strings.HasPrefix(e.line, "-ERR unknown command")
+}
+
 // settings are what a client has set on its connection.
 type settings struct {
-	proto         int // 2 or 3
-	name          []byte
-	libName, libV []byte // as commands, like name
+	proto         int    // 2 or 3
+	helloName     []byte // set with HELLO, which an access policy lets through that refuses CLIENT
+	name          []byte // as a command, if it was set by that
+	libName, libV []byte // as commands
 }
 
 // set deals with the command last read if it makes a setting.
@@ -42,7 +49,9 @@ func (s *session) set() (done bool, err error) {
 	case !r.is("CLIENT"):
 		return false, nil
 	case r.n == 3 && equalUpper(r.args[1], "SETNAME"):
-		err = s.keepIfAccepted(&s.settings.name)
+		if err = s.keepIfAccepted(&s.settings.name); s.settings.name != nil {
+			s.settings.helloName = nil
+		}
 	case r.n == 4 && equalUpper(r.args[1], "SETINFO") && equalUpper(r.args[2], "LIB-NAME"):
 		err = s.keepIfAccepted(&s.settings.libName)
 	case r.n == 4 && equalUpper(r.args[1], "SETINFO") && equalUpper(r.args[2], "LIB-VER"):
@@ -90,7 +99,7 @@ type helloCommand struct {
 	auth               bool
 	username, password []byte // of AUTH, as long as the request
 	rest               []byte // for the cache: AUTH is the proxy's affair
-	name               []byte // SETNAME as a command of its own; nil without
+	name               []byte // of SETNAME; nil without
 }
 
 // readHello reads the HELLO last read. It reports false of any with which the client
@@ -108,7 +117,7 @@ func readHello(r *strict) (h helloCommand, ok bool) {
 			i += 3
 		case h.name == nil && i+1 < r.n && equalUpper(r.args[i], "SETNAME"):
 			rest = append(rest, r.args[i:i+2]...)
-			h.name = resp.AppendCommandBytes(nil, []byte("CLIENT"), r.args[i], r.args[i+1])
+			h.name = append([]byte{}, r.args[i+1]...)
 			i += 2
 		default:
 			return h, false
@@ -135,8 +144,12 @@ func (s *session) hello() (done bool, err error) {
 	s.speak(h.proto)
 	if s.pipe, err = s.hub.get(s.ctx, s.slot); err != nil {
 		s.speak(before)
-		if refused, ok := errors.AsType[*refusal](err); ok {
+		refused, ok := errors.AsType[*refusal](err)
+		switch {
+		case ok && refused.lasts():
 			err = s.answer(refused.line + "\r\n")
+		case ok:
+			return false, nil // the cache may say something else next time
 		}
 		return true, err
 	}
@@ -146,7 +159,7 @@ func (s *session) hello() (done bool, err error) {
 	case kind == '-':
 		s.speak(before)
 	case h.name != nil:
-		s.settings.name = h.name
+		s.settings.helloName, s.settings.name = h.name, nil
 	}
 	return true, err
 }
@@ -162,8 +175,9 @@ func (s *session) speak(proto int) {
 
 // handed is what a connection that served another client still has of it.
 type handed struct {
-	proto int
-	named bool
+	proto   int
+	named   bool
+	byHello bool
 }
 
 // settle makes the client's settings on an upstream that has been left in some
@@ -171,11 +185,19 @@ type handed struct {
 func (w *settings) settle(conn net.Conn, left handed, defaultName string) error {
 	var commands []byte
 	n := 0
-	if w.proto != left.proto {
-		commands = resp.AppendCommand(commands, "HELLO", string(rune('0'+w.proto)))
+	name := w.helloName
+	if name == nil && w.name == nil && left.byHello {
+		name = []byte(defaultName)
+	}
+	if w.proto != left.proto || name != nil {
+		hello := [][]byte{[]byte("HELLO"), {'0' + byte(w.proto)}}
+		if name != nil {
+			hello = append(hello, []byte("SETNAME"), name)
+		}
+		commands = resp.AppendCommandBytes(commands, hello...)
 		n++
 	}
-	if w.name == nil && left.named {
+	if name == nil && w.name == nil && left.named {
 		commands = resp.AppendCommand(commands, "CLIENT", "SETNAME", defaultName)
 		n++
 	}
@@ -189,7 +211,7 @@ func (w *settings) settle(conn net.Conn, left handed, defaultName string) error 
 }
 
 // left is what the settings leave on an upstream.
-func (w *settings) left() handed { return handed{w.proto, w.name != nil} }
+func (w *settings) left() handed { return handed{w.proto, w.name != nil, w.helloName != nil} }
 
 // exchange sends n commands, none of which may be refused.
 func exchange(conn net.Conn, commands []byte, n int) error {

@@ -55,6 +55,22 @@ func TestProtocolRefused(t *testing.T) {
 	})
 }
 
+// A refusal that may pass is nobody's but the one's who asked.
+func TestProtocolRefusedForNow(t *testing.T) {
+	within(t, onePipe, func(d *door) {
+		heal := d.em.SetFault(emulator.Fault{Endpoint: "redis-command", Command: "HELLO", Body: "ERR not now"})
+		first, second := d.connect(), d.connect()
+		if got := first.frame("HELLO", "3"); got != "-ERR not now\r\n" {
+			t.Fatalf("HELLO 3: got %q", got)
+		}
+		heal()
+		if got := second.frame("HELLO", "3"); got[0] != '%' {
+			t.Fatalf("HELLO 3: got %q", got)
+		}
+		second.do("_\r\n", "GET", "none")
+	})
+}
+
 // What the proxy answered by itself does not pass for the reply to what comes next.
 func TestSettingBehindAnAnswer(t *testing.T) {
 	within(t, func(p *proxy.Proxy) { onePipe(p); p.Auth = proxy.Password("", "secret") }, func(d *door) {
@@ -71,6 +87,16 @@ func TestSettingBehindAnAnswer(t *testing.T) {
 		other.do("+OK\r\n", "AUTH", "secret")
 		other.do("-NOPERM\r\n", "CLIENT", "SETNAME", "x")
 		other.do("+OK\r\n", "MULTI") // on an upstream of its own, where no name is said again
+
+		// HELLO is let through where CLIENT is not, and has to be repeated as it was.
+		named := d.connect()
+		if got := named.frame("HELLO", "3", "AUTH", "default", "secret", "SETNAME", "x"); got[0] != '%' {
+			t.Fatalf("HELLO 3: got %q", got)
+		}
+		named.do("+OK\r\n", "MULTI")
+		named.do("*0\r\n", "EXEC")
+		synctest.Wait()
+		named.do("_\r\n", "GET", "none")
 	})
 }
 
@@ -158,7 +184,18 @@ func TestSettingsFollow(t *testing.T) {
 	other.do("+PONG\r\n", "PING") // and its upstream is given back
 	last := connect()
 	last.do("$-1\r\n", "CLIENT", "GETNAME")
-	if s := p.Stats(); s.Moves != 2+3 {
-		t.Errorf("got %+v, want each of three clients moved too", s)
+	greeted := connect()
+	greeted.frame("HELLO", "2", "SETNAME", "four")
+	greeted.do("+OK\r\n", "WATCH", "k")
+	greeted.do("+OK\r\n", "UNWATCH")
+	greeted.do("+PONG\r\n", "PING")
+	next := connect()
+	next.do("$-1\r\n", "CLIENT", "GETNAME")
+	for range 2 {
+		greeted.do("+OK\r\n", "WATCH", "k")
+		greeted.do("$4\r\nfour\r\n", "CLIENT", "GETNAME")
+	}
+	if s := p.Stats(); s.Moves != 2+6 {
+		t.Errorf("got %+v, want each of six clients moved too", s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -409,6 +410,25 @@ func TestTricklingReaders(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One that is closed so and comes again does not keep the others from being waited for.
+func TestTricklingReaderThatComesAgain(t *testing.T) {
+	within(t, onePipe, func(d *door) {
+		d.connect().do("+OK\r\n", "SET", "k", strings.Repeat("v", 20<<20))
+		waited := []time.Duration{}
+		for range 10 {
+			c := d.connect()
+			start := time.Now()
+			c.send("GET", "k")
+			trickle(c, 20<<20)
+			waited = append(waited, time.Since(start))
+			pass(time.Second)
+		}
+		if first, longest := waited[0], slices.Max(waited[1:]); longest < first*9/10 {
+			t.Errorf("the first was waited for %v, no later one for more than %v", first, longest)
+		}
+	})
 }
 
 // One that holds its pipe up now and then, and takes all in between, is not closed.
