@@ -83,8 +83,8 @@ type Dialer struct {
 	AuthTimeout time.Duration
 
 	// NetDial opens the transport that TLS goes on top of. Nil: a net.Dialer with
-	// KeepAlive that, on Linux, gives up behind a minute in which nothing that was sent
-	// is acknowledged (TCP_USER_TIMEOUT).
+	// KeepAlive that, on Linux, gives a peer up that for a minute, and KeepAlive, has
+	// acknowledged nothing of what was sent to it, or taken nothing (TCP_USER_TIMEOUT).
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Admit, if set, is called before the Dialer opens connections by itself, so

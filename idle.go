@@ -7,6 +7,9 @@ import (
 	"github.com/entraredis/entraredis/internal/reauth"
 )
 
+// minIdle bounds how often a connection is looked at.
+const minIdle = 10 * time.Millisecond
+
 // watchIdle begins to look for MaxIdle twice in that time. c.mu is not held.
 func (c *conn) watchIdle() {
 	if c.dialer.MaxIdle <= 0 {
@@ -32,9 +35,9 @@ func (c *conn) lookIdle() {
 	}
 	silent := !s.traffic && len(s.sent) == 0 && c.tracker.Deferred() == reauth.None
 	s.traffic = false
-	s.idle.Reset(c.dialer.MaxIdle / 2)
+	s.idle.Reset(max(c.dialer.MaxIdle/2, minIdle))
 	c.mu.Unlock()
-	if silent {
+	if newest, _ := c.source.current(); silent && newest.Valid() {
 		c.due.Store(true)
 		c.proceed()
 	}

@@ -1,10 +1,15 @@
 package entraredis_test
 
 import (
+	"context"
+	"io"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/entraredis/entraredis/emulator"
+	"github.com/entraredis/entraredis/internal/resp"
 )
 
 // Before the first token is refreshed, every AUTH but the one of the dial is for
@@ -71,6 +76,34 @@ func TestMaxIdleIsSpread(t *testing.T) {
 		}
 		if before != n || most > n/2 {
 			t.Errorf("%d AUTHs of %d connections, %d of them within %v", before, n, most, s.dialer.MaxIdle/2/slices)
+		}
+	})
+}
+
+// A token that is over is not sent to a cache that has not ended the connection.
+func TestMaxIdleWithoutAToken(t *testing.T) {
+	withDialer(t, emulator.Options{}, func(s *setup) {
+		var auths atomic.Int64
+		s.dialer.MaxIdle = 2 * time.Second
+		s.dialer.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				for r := resp.NewReader(theirs); ; auths.Add(1) {
+					if _, err := r.ReadCommand(); err != nil {
+						return
+					}
+					io.WriteString(theirs, "+OK\r\n")
+				}
+			}()
+			return ours, nil
+		}
+		defer s.dial().Close()
+		s.down.Store(true)
+		pass(tokenLife)
+		before := auths.Load()
+		pass(tokenLife)
+		if after := auths.Load(); before < 2 || after != before {
+			t.Errorf("%d AUTHs while there was a token, %d behind", before, after-before)
 		}
 	})
 }
