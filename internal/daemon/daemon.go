@@ -56,14 +56,10 @@ type Refusal struct {
 // address that is not given back for this reason. A target in nobody's place is
 // started whatever becomes of it.
 func (d *Daemon) Apply(targets []Target) Change {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	var c Change
-	if d.stopping {
-		return c
-	}
+	current := d.all()
 	running := map[string]*target{}
-	for _, t := range d.targets {
+	for _, t := range current {
 		running[t.Fingerprint] = t
 	}
 	next := make([]*target, len(targets))
@@ -76,14 +72,24 @@ func (d *Daemon) Apply(targets []Target) Change {
 	}
 	// One that could not be opened itself has no clients to lose.
 	var going []*target
-	for _, r := range d.targets {
+	for _, r := range current {
 		if running[r.Fingerprint] == r && r.opened() != nil {
 			going = append(going, r)
 		}
 	}
 	var stay []*target
-	stay, c.Refused = d.prepare(targets, next, going)
-	for _, r := range d.targets {
+	stay, c.Refused = d.prepare(targets, next, going) // which may take its time
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		for _, n := range next {
+			if n != nil && !n.begun {
+				n.discard()
+			}
+		}
+		return Change{}
+	}
+	for _, r := range current {
 		if running[r.Fingerprint] == r && !slices.Contains(stay, r) {
 			c.Stopped = append(c.Stopped, r.Name)
 			r.stop()

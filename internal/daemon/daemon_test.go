@@ -353,6 +353,39 @@ func TestShutdownCutsOffWhoStays(t *testing.T) {
 	}
 }
 
+// Opening may take its time: others are told how things stand meanwhile, and a
+// shutdown in between leaves nothing behind.
+func TestOpeningHoldsUpNobody(t *testing.T) {
+	em := emulator.RunT(t)
+	d := daemon.New(slog.New(slog.DiscardHandler), 10*time.Millisecond)
+	d.Apply([]daemon.Target{newTarget(em, "a")})
+	tried(t, d)
+	opening, goOn := make(chan struct{}), make(chan struct{})
+	var up *daemon.Upstream
+	slow := newTarget(em, "a")
+	slow.Fingerprint = "changed"
+	slow.Open = func(onEvent func(entraredis.Event)) (_ *daemon.Upstream, err error) {
+		close(opening)
+		<-goOn
+		up, err = open(em)(onEvent)
+		return up, err
+	}
+	applied := make(chan daemon.Change)
+	go func() { applied <- d.Apply([]daemon.Target{slow}) }()
+	<-opening
+	if got := d.Status(); len(got) != 1 || got[0].State != daemon.Serving {
+		t.Errorf("got %+v", got)
+	}
+	d.Shutdown()
+	close(goOn)
+	if c := <-applied; len(c.Started)+len(c.Stopped)+len(c.Refused) != 0 {
+		t.Errorf("got %+v behind Shutdown", c)
+	}
+	if _, err := up.Source.Token(t.Context()); !errors.Is(err, entraredis.ErrClosed) {
+		t.Errorf("what was opened is left behind: %v", err)
+	}
+}
+
 func TestUnixSocket(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no modes")
