@@ -204,13 +204,20 @@ func problem(t daemon.Status, now time.Time) string {
 		return t.Err.Error()
 	case t.State != daemon.Serving:
 		return string(t.State)
-	case now.Before(t.Token.ExpiresOn):
-		return ""
-	case t.Token.LastError != nil:
+	case !now.Before(t.Token.ExpiresOn) && t.Token.LastError != nil:
 		return "no valid token: " + t.Token.LastError.Error()
+	case !now.Before(t.Token.ExpiresOn):
+		return "no token yet"
+	case t.Dialer.Open == 0 && now.Sub(t.Proxy.LastDialFailure) < unreachableFor:
+		return "no connection to the cache: " + words(t.Proxy.LastDialError)
 	}
-	return "no token yet"
+	return ""
 }
+
+// unreachableFor is for how long a dial that failed says that the cache cannot be
+// reached, where there is no connection to it. Spares are tried more often, and without
+// any, who is not ready is sent no clients that would try.
+const unreachableFor = time.Minute
 
 func (s *server) quit(w http.ResponseWriter, _ *http.Request) {
 	if s.Shutdown == nil {

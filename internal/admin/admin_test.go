@@ -73,6 +73,9 @@ func TestProbes(t *testing.T) {
 	expired.Token.ExpiresOn = time.Now().Add(-time.Second)
 	expired.Token.LastError = errors.New("issuer is down")
 	tokenless.Token = entraredis.Status{}
+	away, connected, before := ready("b"), ready("b"), ready("b")
+	away.Proxy.LastDialFailure, connected.Proxy.LastDialFailure, before.Proxy.LastDialFailure = time.Now(), time.Now(), time.Now().Add(-time.Minute)
+	away.Dialer.Open, before.Dialer.Open = 0, 0
 	for _, tt := range []struct {
 		name  string
 		fleet *fleet
@@ -94,6 +97,9 @@ func TestProbes(t *testing.T) {
 		{"starting", &fleet{all: []daemon.Status{starting}}, "/readiness", false, 503, "b: starting\n"},
 		{"expired", &fleet{all: []daemon.Status{expired}}, "/readiness", false, 503, "b: no valid token: issuer is down\n"},
 		{"no token", &fleet{all: []daemon.Status{tokenless}}, "/readiness", false, 503, "b: no token yet\n"},
+		{"cache away", &fleet{all: []daemon.Status{away}}, "/readiness", false, 503, "b: no connection to the cache: tls <broke>\n"},
+		{"a dial failed", &fleet{all: []daemon.Status{connected}}, "/readiness", false, 200, "b: ready\n"},
+		{"a dial failed before", &fleet{all: []daemon.Status{before}}, "/readiness", false, 200, "b: ready\n"},
 		{"stopping", &fleet{all: []daemon.Status{ready("a")}, stopping: true}, "/readiness", false, 503, "shutting down\n"},
 		{"backend up", &fleet{all: []daemon.Status{ready("a")}}, "/readiness?backend=1", false, 200, "a: ready\n"},
 		{"backend away", &fleet{all: []daemon.Status{ready("a")}, checkErr: errors.New("refused")}, "/readiness?backend=1", false, 503, "a: refused\n"},
