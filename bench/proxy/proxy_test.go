@@ -165,6 +165,30 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// The bar of CPU is one of commands, in every case that counts them.
+func TestCPUBars(t *testing.T) {
+	for name, want := range map[string]int{load{3, 50, 1}.String(): 1, load{65536, 1, 16}.String(): 1, "churn, 1 openers": 0} {
+		r := &report{out: io.Discard, rounds: 1}
+		tab := newTable(name)
+		paths := []path{{name: direct}, {name: haproxy}, {name: dedicated}}
+		if err := tab.round(t.Context(), paths, func(_ context.Context, p path) (figures, error) {
+			return figures{rate: 1, clientCPU: 1, proxyCPU: map[string]float64{haproxy: 2, dedicated: 2.1}[p.name]}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		r.add(tab)
+		missed := 0
+		for _, v := range r.verdicts() {
+			if strings.HasPrefix(v.what, "proxy's CPU") && !v.reached {
+				missed++
+			}
+		}
+		if missed != want {
+			t.Errorf("%s: %d missed, want %d: %+v", name, missed, want, r.verdicts())
+		}
+	}
+}
+
 func TestEveryRateBarHasACase(t *testing.T) {
 	names := map[string]bool{}
 	for _, l := range loads(false) {
