@@ -69,9 +69,8 @@ type Dialer struct {
 	// MaxIdle is for how long a connection may be without traffic in either direction:
 	// before that an AUTH is sent, with the token that there is, as for a new one.
 	// Azure closes connections that are idle for 10 minutes (Microsoft Learn, "Connection
-	// resilience"). None is sent over
-	// a connection whose state does not let it through, such as an open transaction.
-	// Zero, or negative: no bound.
+	// resilience"). None is sent over a connection whose state does not let it through,
+	// such as an open transaction. Zero, or negative: no bound.
 	MaxIdle time.Duration
 
 	// ConnectTimeout bounds TCP and TLS together. Zero: 15 seconds.

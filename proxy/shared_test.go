@@ -337,6 +337,17 @@ func TestAutoMovesLargeReplies(t *testing.T) {
 	})
 }
 
+// waitsAtMost has another client of a pipe be answered in that time.
+func (l *link) waitsAtMost(most time.Duration) {
+	l.Helper()
+	start := time.Now()
+	synctest.Wait()
+	l.do("+PONG\r\n", "PING")
+	if took := time.Since(start); took > most {
+		l.Errorf("the other client waited %v", took)
+	}
+}
+
 // Clients that read nothing are closed, and the others of their pipe have
 // waited for little longer than one of them took.
 func TestSlowReaders(t *testing.T) {
@@ -353,12 +364,7 @@ func TestSlowReaders(t *testing.T) {
 				for range n {
 					go d.connect().Write(pipeline)
 				}
-				start := time.Now()
-				synctest.Wait()
-				other.do("+PONG\r\n", "PING")
-				if took := time.Since(start); took > most {
-					t.Errorf("the other client waited %v", took)
-				}
+				other.waitsAtMost(most)
 				synctest.Wait()
 				if s := d.Stats(); s.SlowReaders != uint64(n) || s.Clients != 1 {
 					t.Errorf("got %+v", s)
@@ -396,12 +402,7 @@ func TestTricklingReaders(t *testing.T) {
 					c.send("GET", "k")
 					all.Go(func() { trickle(c, 20<<20) })
 				}
-				start := time.Now()
-				synctest.Wait()
-				other.do("+PONG\r\n", "PING")
-				if took := time.Since(start); took > most {
-					t.Errorf("the other client waited %v", took)
-				}
+				other.waitsAtMost(most)
 				all.Wait()
 				synctest.Wait()
 				if s := d.Stats(); s.SlowReaders != uint64(n) || s.Clients != 1 {
